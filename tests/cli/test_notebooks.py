@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,7 @@ def test_a_failing_cell_fails_the_command_and_the_copy_shows_why(shell: Any) -> 
 
 
 def test_output_arrives_while_a_cell_runs(shell: Any) -> None:
-    write(shell, "a.ipynb", cell("import time\nprint('early', flush=True)\ntime.sleep(4)\nprint('late')"))
+    write(shell, "a.ipynb", cell("import time\nprint('early', flush=True)\ntime.sleep(3600)"))
     command = [sys.executable, "-u", "-m", "bacalhau_jupyter", "run-notebook", "a.ipynb"]
     with subprocess.Popen(
         command,
@@ -105,13 +104,16 @@ def test_output_arrives_while_a_cell_runs(shell: Any) -> None:
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
-        killer = threading.Timer(90, process.kill)
+        killer = threading.Timer(150, process.kill)
         killer.start()
         assert process.stdout is not None
-        seen = {line.strip(): time.monotonic() for line in process.stdout}
+        assert "early\n" in iter(process.stdout.readline, "")
+        listed = shell("job", "list", "--limit", "1", "--wide", "--hide-header").stdout
+        assert "Running" in listed
+        assert shell("job", "stop", listed.split()[2]).returncode == 0
+        process.stdout.read()
         killer.cancel()
-    assert process.returncode == 0, seen
-    assert seen["late"] - seen["early"] > 2
+    assert process.returncode == 1
 
 
 def test_an_image_without_nbclient_says_what_it_lacks(shell: Any, python_image: str) -> None:

@@ -95,7 +95,7 @@ async def _status(port: int, path: str, request: str, *, prefix: str, headers: s
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(text.replace("{head}", head).encode("latin-1"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             line = await reader.readline()
         return int(line.split()[1]) if line else 0
     except ConnectionError:

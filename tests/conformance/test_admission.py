@@ -92,6 +92,6 @@ def failure(url: str, task: dict[str, Any], key: str) -> str:
     from tests.services.common import wait_until
 
     job = submit(url, task, key)
-    assert wait_until(lambda: call(job, key=key)["Job"]["State"]["StateType"] == "Failed", timeout_s=30)
+    assert wait_until(lambda: call(job, key=key)["Job"]["State"]["StateType"] == "Failed", timeout_s=60)
     ran = call(f"{job}/executions", key=key)["Items"]
     return "\n".join(item["ComputeState"]["Message"] for item in ran)

@@ -76,7 +76,7 @@ class PageFuzz:
         url = URL(self._url + request.target, encoded=True)
         options: dict[str, Any] = {"headers": plain, "data": request.body, "allow_redirects": False}
         try:
-            async with asyncio.timeout(30), self._session.request(request.method, url, **options) as answer:
+            async with asyncio.timeout(60), self._session.request(request.method, url, **options) as answer:
                 text = await answer.text(errors="replace") if answer.status != 101 else ""
         except (aiohttp.ClientConnectionError, aiohttp.InvalidURL):
             return  # it was refused before its body was read, or never sent

@@ -172,7 +172,7 @@ async def test_what_is_not_http_hurts_nobody(node_config: Callable[..., Config],
             await loop.sock_sendall(raw, data)
             raw.shutdown(socket.SHUT_WR)
             answer = b""
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while part := await loop.sock_recv(raw, 65536):
                     answer += part
         assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4", b"HTTP/1.1 200"))
@@ -265,7 +265,7 @@ async def test_a_websocket_with_garbage_is_closed_and_leaves_nothing_behind(
                 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
             )
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101"), name
                 writer.write(garbage)
                 try:
@@ -274,7 +274,7 @@ async def test_a_websocket_with_garbage_is_closed_and_leaves_nothing_behind(
                 except ConnectionError:
                     pass
             writer.transport.abort()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while node.leases.count:  # noqa: ASYNC110 - the node tells nobody when one goes
                 await asyncio.sleep(0)
         async with aiohttp.request("GET", f"{node.url}/api/v1/agent/alive") as alive:

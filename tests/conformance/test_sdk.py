@@ -71,7 +71,7 @@ def test_the_official_sdk_drives_a_docker_job_and_gets_its_results(
     check_session(node, report, "docker")
     (result,) = report["results"]
     assert result["type"] == "urlDownload"
-    with urllib.request.urlopen(result["params"]["URL"], timeout=30) as answer:
+    with urllib.request.urlopen(result["params"]["URL"], timeout=60) as answer:
         data = answer.read()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         stdout = archive.extractfile(next(name for name in archive.getnames() if name.endswith("stdout")))

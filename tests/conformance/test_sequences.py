@@ -146,7 +146,7 @@ async def test_stop_ends_the_execution_and_says_who_asked(caller: Caller) -> Non
     assert state == {"StateType": "Stopped", "Message": "enough"}
     asked = (JOB, "Scheduling", "Job requested to stop before completion")
     ended = (EXECUTION, "Scheduling", "Execution stop requested because job has been stopped")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (events := told(await caller.history(job)))[-1] != ended:
             pass
     assert events == [SUBMITTED, REQUESTED, *RUNNING, asked, ended]

@@ -144,7 +144,7 @@ def test_connections_of_a_stranger_that_say_nothing_are_closed(node_factory: Nod
     with stranger(HALF_HEADS, str(node.port), "50") as attack:
         assert line_of(attack) == "ready"
         assert line_of(attack) == "sent"
-        assert wait_until(lambda: process.num_fds() <= before + 5, timeout_s=30)
+        assert wait_until(lambda: process.num_fds() <= before + 5, timeout_s=60)
 
 
 def test_the_script_of_the_attack_is_the_attack(tmp_path: Path) -> None:
@@ -171,6 +171,6 @@ def test_the_script_of_the_attack_is_the_attack(tmp_path: Path) -> None:
             with stranger(HALF_HEADS, port, "300") as attack:
                 assert line_of(attack) == "ready"
                 assert line_of(attack) == "sent"
-                assert wait_until(lambda: process.num_fds() > 300, timeout_s=30)
+                assert wait_until(lambda: process.num_fds() > 300, timeout_s=60)
         finally:
             unguarded.kill()

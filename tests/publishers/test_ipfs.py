@@ -74,7 +74,7 @@ async def test_what_can_not_be_published_is_reported(tmp_path: Path, own_kubo: K
     assert [left.name for left in asked.left_out] == ["outputs/secrets"]
     assert "secrets" not in own_kubo.run("ls", f"{published.params['CID']}/outputs")
     own_kubo.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(NetworkFailure, match="can't be reached"):
             await plugin.publish(request(directory))
         answer = await plugin.bid(Execution(), SpecConfig(type="ipfs"))

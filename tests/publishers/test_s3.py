@@ -350,7 +350,7 @@ def call(node: ServedNode, method: str, path: str, body: object = None) -> Any:
         data=json.dumps(body).encode() if body is not None else None,
         headers={"Authorization": f"Bearer {node.key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(message, timeout=30) as answer:
+    with urllib.request.urlopen(message, timeout=60) as answer:
         return json.loads(answer.read())
 
 
@@ -359,7 +359,7 @@ def run_job(node: ServedNode, task: dict[str, Any], count: int = 1) -> str:
     spec = {"Name": "main", "Engine": {"Type": "process", "Params": task.pop("Engine")}, **task}
     body = {"Job": {"Type": "batch", "Count": count, "Tasks": [spec]}}
     job = str(call(node, "PUT", "/api/v1/orchestrator/jobs", body)["JobID"])
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         state = call(node, "GET", f"/api/v1/orchestrator/jobs/{job}")["Job"]["State"]
         if state["StateType"] == "Completed":

@@ -320,7 +320,7 @@ def test_a_job_publishes_to_the_orchestrators_bucket_and_anybody_gets_it(
         return "s3managed" in described["Info"]["ComputeNodeInfo"]["Publishers"]
 
     # On a busy machine the node starts before boto3 is loaded, and tells of it later.
-    assert wait_until(offered, timeout_s=30)
+    assert wait_until(offered, timeout_s=60)
     task = {
         "Engine": {"Command": ["/bin/sh", "-c", 'echo hi; echo data > "$BACALHAU_OUTPUTS/f"']},
         "ResultPaths": [{"Name": "outputs", "Path": "/outputs"}],

@@ -127,7 +127,7 @@ async def test_a_node_that_is_down_or_goes_meanwhile_fails_the_fetch(
             own_kubo.kill()
 
     ask = request(tmp_path, cid, "meanwhile")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(NetworkFailure, match="can't be reached, or closed the connection"):
             await plugin.fetch(FetchRequest(ask.execution, ask.input, ask.directory, progress))
         with pytest.raises(NetworkFailure):

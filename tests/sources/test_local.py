@@ -248,7 +248,7 @@ async def test_an_unreadable_path_is_reported() -> None:
         "print(place)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, Path.cwd()], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", code, Path.cwd()], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     closed, below, read_only, place = done.stdout.splitlines()

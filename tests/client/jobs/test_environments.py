@@ -67,22 +67,24 @@ def test_the_reference_is_the_hash_of_the_description_and_is_asked_for_once(
         assert len(calls) == 2
 
 
-def test_after_its_node_went_away_a_client_registers_again(tmp_path: Path, node_factory: NodeFactory) -> None:
-    first = node_factory(data_dir=tmp_path / "repo")
+def test_after_its_node_went_away_a_client_registers_again(
+    tmp_path: Path, node_factory: NodeFactory, unused_tcp_port: int
+) -> None:
+    first = node_factory(data_dir=tmp_path / "repo", port=unused_tcp_port)
     with Client(data_dir=str(first.repo.path), start=False) as client:
         connected(first).close()
         assert client.environment(OTHER) == {"Environment": name_of(OTHER)}
         first.kill()
-        (record,) = first.repo.path.rglob(f"{name_of(OTHER)}.json")
+        (record,) = found(first.repo.path, f"{name_of(OTHER)}.json")
         record.unlink()
-        second = node_factory(data_dir=tmp_path / "repo", port=first.port)
+        second = node_factory(data_dir=tmp_path / "repo", port=unused_tcp_port)
 
         def known() -> bool:
             client.environment(OTHER)
             return record.exists()
 
         assert wait_until(known, timeout_s=60)
-        assert second.port == first.port
+        assert second.port == first.port == unused_tcp_port
 
 
 def test_callers_with_only_the_key_can_not_register_and_get_a_hint(node_factory: NodeFactory) -> None:

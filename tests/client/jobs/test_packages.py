@@ -221,7 +221,7 @@ def test_a_spec_can_name_nothing_but_a_registered_set(node: ServedNode, name: ob
     """The control is every other test here: a registered set is mounted."""
     with of_own(node) as client:
         source = InputSource(source=SpecConfig(type=SOURCE, params={"Set": name}), target="/inputs/x")
-        job = process("ls -la inputs/x", inputs=[source], queue_timeout=1, timeout=20)
+        job = process("ls -la inputs/x", inputs=[source], queue_timeout=60, timeout=60)
         with pytest.raises(BacalhauError, match=r"names a set by its hash|no packages 000000000000"):
             client.submit(job).result()
 

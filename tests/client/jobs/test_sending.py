@@ -210,15 +210,16 @@ def far(served: ServedNode, relay: Relay) -> Iterator[Client]:
         yield made
 
 
-def test_an_upload_that_is_cut_at_half_goes_on_where_it_broke(
+def test_an_upload_that_is_cut_goes_on_where_it_broke(
     far: Client, relay: Relay, served: ServedNode, tmp_path: Path
 ) -> None:
     file = tmp_path / "big.bin"
-    file.write_bytes(os.urandom(16_000_000))
-    relay.cut_sent_after = 8_000_000
+    file.write_bytes(os.urandom(20_000_000))
+    relay.cut_sent_after = 16_000_000
     far.sent(process("true", inputs=[str(file)]))
     assert relay.cuts == 1 and sha256(file) in contents(served)
-    assert relay.sent < 26_000_000  # and not all of it twice
+    # All of it twice would be 36 MB; what lay in buffers of the cut connection, a few, goes a second time.
+    assert relay.sent < 30_000_000
 
 
 def test_what_the_caller_sent_before_is_not_sent_again_over_the_network(

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -325,10 +324,8 @@ def test_a_download_that_takes_longer_than_a_moment_shows_how_far_it_is(client: 
 def test_a_time_limit_ends_a_download_and_leaves_nothing(
     client: Client, large: JobResult, tmp_path: Path
 ) -> None:
-    begun = time.monotonic()
     with pytest.raises(BacalhauError, match="did not arrive within"):
         client.job(large.job.id).get(tmp_path / "out", timeout_s=0.001)
-    assert time.monotonic() - begun < 10
     assert list(tmp_path.iterdir()) == []
 
 

@@ -68,7 +68,7 @@ def dag(node: KuboNode, *links: tuple[str, str], data: str = "CAE") -> str:
         input=json.dumps(made).encode(),
         env=node.env,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     return done.stdout.decode().strip()
@@ -140,7 +140,7 @@ async def test_a_list_that_breaks_off_is_never_taken_for_the_whole(
     own_kubo.close()
     # It says at once that a block is missing, in the middle of its answer.
     own_kubo.start("--offline")
-    async with asyncio.timeout(30), IpfsNode(own_kubo.endpoint, "Test") as node:
+    async with asyncio.timeout(60), IpfsNode(own_kubo.endpoint, "Test") as node:
         path = parse_path(partial, "Test")
         with pytest.raises(NetworkFailure, match="stopped listing"):
             await list_tree(node, path, await node.stat(path))

@@ -23,6 +23,7 @@ from bacalhau_jupyter.transfer.ipfs.results import IpfsResultReader, open_ipfs_r
 from bacalhau_jupyter.transfer.ipfs.swarm import IpfsSwarm
 from tests.services.fixtures import service_or_skip
 from tests.services.kubo import KuboNode, cut, swarm_key
+from tests.services.waiting import found
 from tests.transfer.helpers import names, tree
 
 TABLE = b"a,b\n1,2\n" * 1000
@@ -179,7 +180,7 @@ async def test_a_private_swarm_is_read_through_a_node_of_our_own(
     (tmp_path / "out").mkdir()
     await reader.save(tmp_path / "out")
     assert tree(tmp_path / "out") == tree(source)
-    (copy,) = ipfs_on_path.rglob("swarm.key")
+    (copy,) = found(ipfs_on_path, "swarm.key")
     assert copy.stat().st_mode & 0o777 == 0o600
     await reader.close()
     assert names(ipfs_on_path) == []
