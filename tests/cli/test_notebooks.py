@@ -94,7 +94,7 @@ def test_a_failing_cell_fails_the_command_and_the_copy_shows_why(shell: Any) -> 
 
 
 def test_output_arrives_while_a_cell_runs(shell: Any) -> None:
-    write(shell, "a.ipynb", cell("import time\nprint('early', flush=True)\ntime.sleep(3600)"))
+    write(shell, "a.ipynb", cell("import time\nprint('early', flush=True)\ntime.sleep(600)"))
     command = [sys.executable, "-u", "-m", "bacalhau_jupyter", "run-notebook", "a.ipynb"]
     with subprocess.Popen(
         command,
