@@ -25,7 +25,6 @@ from bacalhau_jupyter.sources.url import UrlDownloadSource
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from tests.compute.makers import an_input, make_execution
 from tests.compute.real import ENGINES, LONG_S, RealBench, begin, ends, image_for, running
-from tests.services.common import open_way
 
 pytestmark = pytest.mark.process
 
@@ -66,15 +65,13 @@ async def slow() -> AsyncIterator[tuple[SlowServer, str]]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(open_place: Path) -> Path:
     """``shared/wanted/data``, and ``private/data``, which is not shared; open to the users that jobs run as."""
-    root = tmp_path.resolve()
     for name, text in (("shared/wanted", "allowed"), ("private", SECRET)):
-        (root / name).mkdir(parents=True)
-        (root / name / "data").write_text(text)
-    open_way(root)
-    (root / "shared").chmod(0o777)
-    return root
+        (open_place / name).mkdir(parents=True)
+        (open_place / name / "data").write_text(text)
+    (open_place / "shared").chmod(0o777)
+    return open_place
 
 
 @pytest.fixture(params=ENGINES)

@@ -15,7 +15,6 @@ import pytest
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import copy_tree, make_directories, walk
-from tests.services.common import open_way
 from tests.services.deep import nest
 
 DEPTH = 5000
@@ -195,13 +194,12 @@ assert not (top / "a").exists()
 
 
 @pytest.mark.root
-def test_modes_that_a_job_left_do_not_keep_an_ordinary_user_from_removing(tmp_path: Path) -> None:
+def test_modes_that_a_job_left_do_not_keep_an_ordinary_user_from_removing(open_place: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to become another user")
-    top = tmp_path / "top"
+    top = open_place / "top"
     top.mkdir()
     top.chmod(0o777)
-    open_way(tmp_path)
     code = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", _AS_NOBODY, top, code], check=True, cwd="/")
 

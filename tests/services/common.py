@@ -48,7 +48,10 @@ def cache_dir() -> Path:
 
 
 def open_way(path: Path) -> None:
-    """Let every user of this machine look into a directory below the one for temporary files, and get there."""
+    """Let every user of this machine look into a directory below the one for temporary files, and get there.
+
+    Below `tmp_path` the way lasts until somebody starts another pytest; below `open_place` it stays.
+    """
     for directory in (path, *path.parents):
         if directory == Path(tempfile.gettempdir()).resolve():
             break

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -27,6 +29,18 @@ def service_or_skip(obtain: Callable[[], T]) -> T:
         if in_ci():
             pytest.fail(f"a service is missing in CI: {error}", pytrace=False)
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory like `tmp_path` that other users of this machine can get to.
+
+    Whichever run of pytest starts, from any checkout, closes the directory above everybody's `tmp_path` to them.
+    """
+    with tempfile.TemporaryDirectory(prefix="open-", ignore_cleanup_errors=True) as name:
+        place = Path(name).resolve()
+        place.chmod(0o755)
+        yield place
 
 
 @pytest.fixture(scope="session")

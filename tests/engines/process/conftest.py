@@ -18,11 +18,11 @@ def tier(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def bench(tier: str, tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(tier: str, open_place: Path) -> AsyncIterator[Bench]:
     """A probed engine of one tier; skipped, with the engine's own sentence, where the tier does not work."""
     if SYSTEM_PYTHON is None:
         pytest.skip("no Python in the system directories")
-    bench = Bench(tmp_path, TIERS[tier]())
+    bench = Bench(open_place, TIERS[tier]())
     problem = await bench.open()
     if problem:
         pytest.skip(problem)

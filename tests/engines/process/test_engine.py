@@ -43,11 +43,14 @@ async def test_the_exit_code_is_the_program_s_or_128_plus_its_signal(
 
 
 async def test_both_streams_are_logged_in_order_with_times_and_an_end_frame(bench: Bench) -> None:
+    # What lies in both pipes at once has no order: each line waits until the one before has been read.
     code = """
-    import os, time
+    import fcntl, os, struct, termios, time
     for number in range(5):
-        os.write(1, b"out %d\\n" % number); time.sleep(0.02)
-        os.write(2, b"err %d\\n" % number); time.sleep(0.02)
+        for stream, name in (1, "out"), (2, "err"):
+            os.write(stream, f"{name} {number}\\n".encode())
+            while struct.unpack("i", fcntl.ioctl(stream, termios.FIONREAD, bytes(4)))[0]:
+                time.sleep(0.001)
     """
     result = await bench.python(textwrap.dedent(code))
     frames = all_frames(result.request.log_path)
