@@ -87,7 +87,6 @@ class Line:
                     ping_interval=settings.ping_interval_s,  # type: ignore[arg-type]
                     pending_size=2 * MOST_PENDING,
                     error_cb=self._noticed,
-                    closed_cb=self._closed,
                     **await tls_options(settings, self._server),
                 )
         except BaseException as error:
@@ -98,6 +97,7 @@ class Line:
             if refusal is None and is_mute(error):
                 refusal = await look(self._server)
             raise explain(refusal or error, self._server, settings) from error
+        self._client.when_unread(self._unread)
 
     async def listen(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> None:
         """Call ``callback`` with each message; one after the other, so it must not wait for long."""
@@ -164,5 +164,6 @@ class Line:
         else:
             self._problem = error
 
-    async def _closed(self) -> None:
+    def _unread(self, error: BaseException | None) -> None:
+        self._problem = self._problem or error
         self.lost.set()

@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -115,6 +116,18 @@ class OneServerClient(Client):
         said = self._transport.said if isinstance(self._transport, Transport) else b""
         return refusal_in(said)
 
+    def when_unread(self, tell: Callable[[BaseException | None], None]) -> None:
+        """Call `tell` once nothing reads from the server any more, with the error where one ended it.
+
+        nats-py calls `closed_cb` only where it could write what it had left: after a reset, it may not.
+        """
+        assert self._reading_task is not None, "it has connected"
+
+        def ended(task: asyncio.Task[None]) -> None:
+            tell(None if task.cancelled() else task.exception())
+
+        self._reading_task.add_done_callback(ended)
+
     async def _select_next_server(self) -> None:
         # There is one server, and one attempt: who comes next, and when, is decided by `Connection`.
         server = self._server_pool[0]
@@ -160,7 +173,8 @@ class OneServerClient(Client):
             # What can't be written any more, the reader of the connection finds out.
             with contextlib.suppress(OSError, RuntimeError):
                 writer.write(b"".join(self._pending))
-            self._pending, self._pending_data_size = [], 0
+        # A ping is counted, too, but never waits here.
+        self._pending, self._pending_data_size = [], 0
 
     async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
         # nats-py lets a ping overtake what it has not written yet: the answer would say nothing of that.

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -22,6 +26,7 @@ from tests.services.nats import PlainNatsServer
 from tests.services.waiting import until
 from tests.transport.carriers import OverNats, bid, cancel, no_logs, nothing, soon, take_message
 
+RESET = struct.pack("ii", 1, 0)
 LOGS = ExecutionLogsRequest(execution_id="e", node_id="n", follow=True)
 
 
@@ -114,6 +119,55 @@ async def test_a_server_that_holds_its_tongue_counts_as_gone(
     cuttable_link.resume()
     await until(lambda: node.state.is_up)
     await carrier.close()
+
+
+@contextlib.asynccontextmanager
+async def resettable(port: int) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """Open a way to a port; give its address, and what resets the connections over it."""
+    writers: list[asyncio.StreamWriter] = []
+    joined: list[asyncio.Task[Any] | None] = []
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(1 << 16):
+                writer.write(piece)
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reader_there, writer_there = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        joined.append(asyncio.current_task())
+        ways = (reader, writer_there), (reader_there, writer)
+        copying = [asyncio.create_task(copy(*way)) for way in ways]
+        await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
+        for each in (writer, writer_there):
+            each.transport.abort()
+        await asyncio.wait(copying)
+
+    def reset() -> None:
+        while writers:
+            writer = writers.pop()
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            writer.transport.abort()
+
+    async with await asyncio.start_server(join, "127.0.0.1", 0) as server:
+        yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", reset
+        await asyncio.gather(*filter(None, joined))
+
+
+async def test_a_link_that_is_reset_while_it_has_nothing_to_send_comes_back(
+    nats_server: PlainNatsServer,
+) -> None:
+    async with resettable(nats_server.port) as (url, reset):
+        carrier = OverNats(url, nats_server.token)
+        orchestrator, node = carrier.orchestrator_end, carrier.compute_end("n")
+        await orchestrator.serve(answer, take_message)
+        await node.connect("n", nothing, no_logs)
+        before = orchestrator.state.since_ns, node.state.since_ns
+        reset()
+        await until(lambda: orchestrator.state.since_ns > before[0] and node.state.since_ns > before[1])
+        await until(lambda: orchestrator.state.is_up and node.state.is_up)
+        await node.send(bid(1))
+        await carrier.close()
 
 
 async def test_a_reader_of_logs_learns_that_his_link_was_cut(
