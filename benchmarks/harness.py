@@ -93,6 +93,21 @@ class Unavailable(Exception):
     """A measurement can't be made here; the message says why."""
 
 
+@contextmanager
+def needing_services() -> Iterator[None]:
+    """Begin what a measurement needs, such as a registry.
+
+    Raises
+    ------
+    Unavailable
+        One of them can't be had here.
+    """
+    try:
+        yield
+    except ServiceUnavailableError as error:
+        raise Unavailable(str(error)) from error
+
+
 def docker_url() -> str:
     """Return the URL of this machine's Docker Engine.
 
@@ -116,10 +131,8 @@ def busybox() -> tuple[str, str]:
         None answers, or the image can't be had.
     """
     url = docker_url()
-    try:
+    with needing_services():
         return url, images.ensure_busybox(url)
-    except ServiceUnavailableError as error:
-        raise Unavailable(str(error)) from error
 
 
 def show(rows: Sequence[Row]) -> None:

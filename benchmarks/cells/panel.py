@@ -20,13 +20,12 @@ import aiohttp
 
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.build import process
-from benchmarks.harness import Row, Unavailable
+from benchmarks.harness import Row, Unavailable, needing_services
 from tests.browser.conftest import CHROMIUM_FLAGS, built_labextension
 from tests.browser.lab import TOKEN, LabServer, start_lab
 from tests.browser.panel import LATENCIES, SCROLL, SHOWN, WATCH, fill, open_panel
 from tests.labextension.support import packaging
 from tests.services.chromium import chromium
-from tests.services.common import ServiceUnavailableError
 from tests.services.node import ServedNode, start_node
 
 if TYPE_CHECKING:
@@ -39,11 +38,9 @@ BESIDE = "the same kernel, no job, panel hidden"
 
 def measure(quick: bool) -> list[Row]:
     """All of it on one machine: browser, Jupyter, kernel, node and jobs share its CPUs."""
-    try:
+    with needing_services():
         path = chromium()
         built_labextension()
-    except ServiceUnavailableError as error:
-        raise Unavailable(str(error)) from error
     if importlib.util.find_spec("playwright") is None:
         raise Unavailable("playwright is not installed")
     from playwright.sync_api import sync_playwright

@@ -19,8 +19,7 @@ from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.publishers.ipfs import IpfsPublisher
 from bacalhau_jupyter.sources.ipfs import IpfsSource
-from benchmarks.harness import Row, Unavailable
-from tests.services.common import ServiceUnavailableError
+from benchmarks.harness import Row, needing_services
 from tests.services.kubo import KuboNode
 
 CASES = [("IPFS: 1 file of 1 GB", 1, 1_000_000_000), ("IPFS: 2 000 × 10 kB", 2_000, 10_000)]
@@ -32,10 +31,8 @@ def measure(quick: bool) -> list[Row]:
     """Wall time of the node's own source and publisher, best of some rounds, in turns with the official command."""
     with tempfile.TemporaryDirectory(prefix="bench-ipfs-") as scratch:
         root = Path(scratch)
-        try:
+        with needing_services():
             kubo = KuboNode(root)
-        except ServiceUnavailableError as error:
-            raise Unavailable(str(error)) from error
         try:
             return [row for case in CASES for row in _case(kubo, root, 1 if quick else ROUNDS, *case)]
         finally:

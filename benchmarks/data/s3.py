@@ -26,8 +26,7 @@ from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.publishers.s3 import S3Publisher
 from bacalhau_jupyter.sources.s3 import S3Source
-from benchmarks.harness import Row, Unavailable
-from tests.services.common import ServiceUnavailableError
+from benchmarks.harness import Row, needing_services
 from tests.services.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 
 CASES = [("S3: 1 object of 1 GB", 1, 1_000_000_000), ("S3: 2 000 × 10 kB", 2_000, 10_000)]
@@ -40,10 +39,8 @@ def measure(quick: bool) -> list[Row]:
     """Wall time and our own CPU time: on a busy machine only the latter says much."""
     with tempfile.TemporaryDirectory(prefix="bench-s3-") as scratch:
         root = Path(scratch)
-        try:
+        with needing_services():
             server = S3Server(root / "server")
-        except ServiceUnavailableError as error:
-            raise Unavailable(str(error)) from error
         os.environ.update(server.environment())
         try:
             rows = [

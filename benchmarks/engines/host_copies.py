@@ -23,10 +23,9 @@ from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
-from benchmarks.harness import Row, Unavailable, docker_url
+from benchmarks.harness import Row, docker_url, needing_services
 from tests.engines.docker.carrying.conftest import add_layer
 from tests.services import docker_engine, images
-from tests.services.common import ServiceUnavailableError
 from tests.services.far_host import FarHost
 from tests.services.far_users import Way
 
@@ -39,10 +38,8 @@ NODE = "n-bench"
 def measure(quick: bool) -> list[Row]:
     """Measure on a second machine in namespaces of this one."""
     url = docker_url()
-    try:
+    with needing_services():
         far_host = FarHost()
-    except ServiceUnavailableError as error:
-        raise Unavailable(str(error)) from error
     try:
         with tempfile.TemporaryDirectory(prefix="bj-") as directory:
             return asyncio.run(_measure(far_host, url, Path(directory), 20 * MB if quick else 250 * MB))

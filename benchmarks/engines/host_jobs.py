@@ -17,9 +17,8 @@ from typing import Any
 from bacalhau_jupyter.models.records.hosts import PATH as HOSTS
 from benchmarks.engines.hosts import plain_forward
 from benchmarks.engines.whole_jobs import FREE
-from benchmarks.harness import JOBS, Row, Session, Unavailable, job, session
+from benchmarks.harness import JOBS, Row, Session, job, needing_services, session
 from tests.services import docker_engine
-from tests.services.common import ServiceUnavailableError
 from tests.services.far_host import FarHost
 from tests.services.far_users import Way
 from tests.services.node import ServedNode, start_node
@@ -34,10 +33,8 @@ LINES = "i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo line $i; sleep 0.05;
 
 def measure(quick: bool) -> list[Row]:
     """Measure on a second machine in namespaces of this one."""
-    try:
+    with needing_services():
         far_host = FarHost()
-    except ServiceUnavailableError as error:
-        raise Unavailable(str(error)) from error
     try:
         with tempfile.TemporaryDirectory(prefix="bj-") as directory, _node(Path(directory) / "n") as served:
             rows = asyncio.run(_jobs(far_host, served, Path(directory), quick))

@@ -22,8 +22,8 @@ from bacalhau_jupyter.engines.docker.link.step import examine
 from bacalhau_jupyter.engines.docker.link.target import SshTarget
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.records.hosts import HostState
-from benchmarks.harness import Row, Unavailable
-from tests.services.common import ServiceUnavailableError, wait_until
+from benchmarks.harness import Row, needing_services
+from tests.services.common import wait_until
 from tests.services.far_host import FarHost
 from tests.services.far_users import Way
 
@@ -34,10 +34,8 @@ _TIMEOUT_S = 60.0
 
 def measure(quick: bool) -> list[Row]:
     """Measure on a second machine in namespaces of this one; both ways go to the same engine, call by call in turn."""
-    try:
+    with needing_services():
         far_host = FarHost()
-    except ServiceUnavailableError as error:
-        raise Unavailable(str(error)) from error
     try:
         with tempfile.TemporaryDirectory(prefix="bj-") as directory:
             return asyncio.run(_measure(far_host, Path(directory), 100 if quick else 1000))

@@ -16,9 +16,8 @@ from urllib.parse import urlsplit
 
 from bacalhau_jupyter.engines.images.store import Images
 from bacalhau_jupyter.transfer.core.reach import Reach
-from benchmarks.harness import Row, Unavailable, docker_url
+from benchmarks.harness import Row, docker_url, needing_services
 from tests.engines.images.building import Built, build, directory, file, layer
-from tests.services.common import ServiceUnavailableError
 from tests.services.registry import Registry
 
 MB = 1_000_000
@@ -31,10 +30,8 @@ def measure(quick: bool) -> list[Row]:
     """Measure with an image of 250 MB in five layers, 7 400 small files among them, and one of 22 000 small files."""
     url = docker_url()
     with tempfile.TemporaryDirectory(prefix="bj-") as place:
-        try:
+        with needing_services():
             registry = Registry(Path(place), url)
-        except ServiceUnavailableError as error:
-            raise Unavailable(str(error)) from error
         try:
             return asyncio.run(_measure(registry, url, Path(place), quick=quick))
         finally:

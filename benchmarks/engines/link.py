@@ -23,8 +23,7 @@ from bacalhau_jupyter.transport.memory import MemoryTransport
 from bacalhau_jupyter.transport.nats.compute import NatsComputeEnd
 from bacalhau_jupyter.transport.nats.orchestrator import NatsOrchestratorEnd
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
-from benchmarks.harness import Row, Unavailable
-from tests.services.common import ServiceUnavailableError
+from benchmarks.harness import Row, needing_services
 from tests.services.nats import PlainNatsServer
 
 NODE = "n-bench"
@@ -35,15 +34,12 @@ def measure(quick: bool) -> list[Row]:
     """Both ends in this process, so each figure holds the work of both."""
     rounds = 300 if quick else 3000
     memory = asyncio.run(_over_memory(rounds))
-    try:
-        with tempfile.TemporaryDirectory(prefix="bacalhau-bench-") as directory:
-            server = PlainNatsServer(Path(directory))
-            try:
-                nats = asyncio.run(_over_nats(server, rounds))
-            finally:
-                server.close()
-    except ServiceUnavailableError as error:
-        raise Unavailable(str(error)) from error
+    with needing_services(), tempfile.TemporaryDirectory(prefix="bacalhau-bench-") as directory:
+        server = PlainNatsServer(Path(directory))
+        try:
+            nats = asyncio.run(_over_nats(server, rounds))
+        finally:
+            server.close()
     return [
         Row("message acknowledged over NATS, p50", nats[0], "ms", raw=memory[0], raw_name="in memory"),
         Row("log line at its reader over NATS, p50", nats[1], "ms", memory[1], "in memory", target=15),
