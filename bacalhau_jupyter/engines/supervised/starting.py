@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 
@@ -60,6 +61,11 @@ class Server:
         if not answer.isdigit():
             raise ConnectionResetError("the process that starts supervisors has ended")
         return int(answer)
+
+    def kill(self) -> None:
+        """Kill it, where it does not answer: what it was sent and has not taken holds the lock of an execution."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """End it. It ends itself when nobody holds the other end of its socket; supervisors go on."""
@@ -118,6 +124,8 @@ class Starter:
                 self.server = self.server or Server()
                 return self.server.start(state, lock, runner)
             except OSError:
+                if self.server is not None:
+                    self.server.kill()
                 self._end()
         return spawn.spawn(state, lock)
 

@@ -46,6 +46,12 @@ def server_of(bench: Bench) -> psutil.Process:
     return psutil.Process(server.pid)
 
 
+def be_impatient(bench: Bench) -> None:
+    server = bench.engine._executions._starter.server
+    assert server is not None
+    server._socket.settimeout(0.2)
+
+
 def supervisor(bench: Bench, execution_id: str) -> psutil.Process:
     pid, _ = (bench.data / "process" / execution_id / "pid").read_text().split()
     return psutil.Process(int(pid))
@@ -95,6 +101,16 @@ async def test_a_killed_server_fails_no_job_and_ends_none(bench: Bench) -> None:
         assert (await bench.run(["echo", "forked"])).stdout == "forked\n"
         assert server_of(bench) != killed
     assert (await bench.finish(running)).stdout == "up\nend\n"
+
+
+async def test_a_job_ends_also_where_the_server_is_stuck(bench: Bench) -> None:
+    await bench.run(["true"])
+    stuck = server_of(bench)
+    be_impatient(bench)
+    stuck.suspend()
+    # What was sent to it and not taken would keep the execution's lock.
+    assert (await bench.run(["echo", "all the same"])).stdout == "all the same\n"
+    await until(lambda: not stuck.is_running())
 
 
 async def test_a_server_whose_answer_is_lost_starts_nothing_twice(bench: Bench) -> None:
