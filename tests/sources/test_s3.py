@@ -161,11 +161,13 @@ async def test_a_fetch_that_is_called_off_leaves_no_thread(
 ) -> None:
     started = asyncio.Event()
     loop = asyncio.get_running_loop()
-    source.reports = _Signal(loop, started)
+    called_off = threading.Event()
+    source.reports = _Signal(loop, started, called_off)
     task = asyncio.create_task(source.fetch(at(s3_server, big, "big")))
     async with asyncio.timeout(60):
         await started.wait()
         task.cancel()
+        loop.call_later(0.1, called_off.set)
         with pytest.raises(asyncio.CancelledError):
             await task
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("s3-download")]
@@ -173,13 +175,19 @@ async def test_a_fetch_that_is_called_off_leaves_no_thread(
 
 
 class _Signal(list[Any]):
-    def __init__(self, loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Tells of the first report, and lets nothing go on before the fetch is called off: it may be a short one."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, event: asyncio.Event, called_off: threading.Event
+    ) -> None:
         super().__init__()
         self._loop = loop
         self._event = event
+        self._called_off = called_off
 
     def append(self, item: Any) -> None:
         self._loop.call_soon_threadsafe(self._event.set)
+        self._called_off.wait(60)
 
 
 @pytest.mark.timeout(300)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -217,9 +216,8 @@ def test_source_that_takes_for_ever_to_compile_is_left(tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
     (site / "slow.py").write_bytes(b"\n".join(b"x%d = [%s]" % (n, b"1," * 2000) for n in range(5000)))
-    begun = time.monotonic()
     compile_below(site, sys.executable, timeout_s=0.5)
-    assert time.monotonic() - begun < 20 and not list(site.rglob("*.pyc"))
+    assert not list(site.rglob("*.pyc"))
 
 
 def test_a_hostile_wheel_writes_nothing_beside_its_directory(
