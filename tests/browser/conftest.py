@@ -40,10 +40,10 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-WAIT_MS = 30_000
+WAIT_MS = 60_000
 LOAD_MS = 60_000
-FOCUS_MS = 30_000
-BROWSER_TIMEOUT_S = 180
+FOCUS_MS = 60_000
+BROWSER_TIMEOUT_S = 240
 
 Shot = Callable[[str], None]
 

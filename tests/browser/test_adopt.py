@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-TICKS = "i=0; while [ $i -lt 600 ]; do echo tick-$i.; i=$((i+1)); sleep 0.2; done"
-LATER = re.compile(r"tick-(1[5-9]|[2-9][0-9]|[0-9]{3})\.")
+TICKS = "i=0; while [ $i -lt 3000 ]; do echo tick-$i.; i=$((i+1)); sleep 0.2; done"
+LATER = re.compile(r"tick-(1[5-9]|[2-9][0-9]|[0-9]{3,4})\.")
 
 Open = Callable[..., "Page"]
 
@@ -118,8 +118,8 @@ def expect_live_card(page: Page) -> Locator:
     """Wait for a card that shows what the job printed after the page, the kernel or the server went; return it."""
     card = outputs(page).locator(".jp-Bacalhau-output")
     expect(card).to_have_count(1, timeout=60_000)
-    expect(card).to_contain_text("Running", timeout=30_000)
-    expect(card.get_by_role("log")).to_contain_text(LATER, timeout=30_000)
+    expect(card).to_contain_text("Running", timeout=60_000)
+    expect(card.get_by_role("log")).to_contain_text(LATER, timeout=60_000)
     return card
 
 
@@ -136,7 +136,7 @@ def test_a_cell_that_was_never_saved_finds_its_job_again(
     card.get_by_role("button", name="Stop").click()
     # In this page the cell does not run: the button asks what it would stop.
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
-    expect(card).to_contain_text("Stopped", timeout=30_000)
+    expect(card).to_contain_text("Stopped", timeout=60_000)
 
 
 def test_a_copy_of_the_notebook_gets_no_card(server: LabServer, opened: Open) -> None:

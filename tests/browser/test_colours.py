@@ -42,7 +42,7 @@ def test_a_cell_has_the_colours_of_its_body_and_follows_what_is_typed(page: Page
     editors = page.locator(".jp-Notebook .jp-Cell .cm-content")
     expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
     for number, language in enumerate(["sql", "shell", "yaml", "python", "python"]):
-        expect(editors.nth(number)).to_have_attribute("data-language", language, timeout=30_000)
+        expect(editors.nth(number)).to_have_attribute("data-language", language, timeout=60_000)
     editors.nth(4).click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text("%%bacalhau sql\nselect 2")

@@ -130,6 +130,14 @@ def test_what_is_dropped_on_the_body_goes_to_the_first_line_and_the_cell_has_the
     expect(page.locator(".jp-Notebook .jp-Cell .cm-content").first).to_be_focused()
 
 
+def go_down_to(page: Page, tree: Locator, name: str) -> None:
+    """Press the arrow key until an entry has the focus."""
+    focused = tree.locator(":focus")
+    while name not in (before := focused.text_content() or ""):
+        page.keyboard.press("ArrowDown")
+        expect(focused).not_to_have_text(before)
+
+
 def test_the_keyboard_alone_browses_and_inserts_even_odd_names(page: Page, shared: Path) -> None:
     line = page.locator(".jp-Notebook .cm-line").first
     line.click()
@@ -140,21 +148,17 @@ def test_the_keyboard_alone_browses_and_inserts_even_odd_names(page: Page, share
     page.keyboard.press("Tab")  # read again
     page.keyboard.press("Tab")
     expect(tree.get_by_role("treeitem", name="Local paths")).to_be_focused()
-    for key in ("ArrowRight", "ArrowDown", "ArrowRight"):
-        page.keyboard.press(key)
-        page.wait_for_timeout(100)
+    root = tree.get_by_role("treeitem").filter(has_text=str(shared)).first
+    page.keyboard.press("ArrowRight")
+    expect(root).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(root).to_be_focused()
+    page.keyboard.press("ArrowRight")
     expect(entry(tree, "sales")).to_be_visible()
-    focused = tree.locator(":focus")
-    for _ in range(10):
-        if "sales" in (focused.inner_text() or ""):
-            break
-        page.keyboard.press("ArrowDown")
+    go_down_to(page, tree, "sales")
     page.keyboard.press("ArrowRight")
     expect(entry(tree, ODD)).to_be_visible()
-    for _ in range(5):
-        page.keyboard.press("ArrowDown")
-        if ODD in focused.inner_text():
-            break
+    go_down_to(page, tree, ODD)
     page.keyboard.press("Enter")
     expect(line).to_contain_text("-i")
     [input_line] = inputs(page)

@@ -14,6 +14,8 @@ from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from tests.browser.conftest import Shot
 from tests.browser.panel import open_panel, row
+from tests.services.node import ServedNode
+from tests.services.waiting import held, let_go
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
@@ -25,12 +27,10 @@ Submit = Callable[[JobModel], Job]
 
 
 def test_a_job_appears_runs_and_shows_its_output_without_a_reload(
-    page: Page, submit: Submit, shot: Shot
+    page: Page, submit: Submit, shot: Shot, lab_node: ServedNode
 ) -> None:
     panel = open_panel(page)
-    submit(
-        process("echo to-stdout; echo to-stderr >&2; echo '<b>no markup</b>'; sleep 3", name="shows-output")
-    )
+    submit(process(held("echo to-stdout; echo to-stderr >&2; echo '<b>no markup</b>'"), name="shows-output"))
     mine = row(panel, "shows-output")
     expect(mine).to_contain_text("Running")
     mine.hover()
@@ -41,6 +41,7 @@ def test_a_job_appears_runs_and_shows_its_output_without_a_reload(
     expect(log).to_contain_text("<b>no markup</b>")
     assert log.locator("b").count() == 0
     shot("logs")
+    let_go(lab_node.repo.path)
     expect(panel.locator(".jp-Bacalhau-badge").first).to_contain_text("Completed")
     expect(panel.locator(".jp-Bacalhau-logs-state")).to_have_text("complete")
     panel.get_by_role("tab", name="Timeline").click()

@@ -166,4 +166,4 @@ def test_the_phases_of_a_job_have_their_own_durations_in_order(page: Page, submi
     expect(phases.first).to_contain_text("waited")
     texts = phases.all_inner_texts()
     assert [text.split()[0] for text in texts] == ["waited", "started", "ran", "published"]
-    assert 1.1 <= float(texts[2].split()[1]) < 3.0
+    assert float(texts[2].split()[1]) >= 1.1

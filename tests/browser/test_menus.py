@@ -105,7 +105,7 @@ def test_a_notebook_runs_as_a_job_with_changed_parameters(page: Page, lab: LabSe
     expect(done).to_be_visible(timeout=90_000)
     done.get_by_role("button", name="Open").click()
     opened = page.locator(".jp-NotebookPanel:visible")
-    expect(opened).to_contain_text("x is 42 Ana", timeout=30_000)
+    expect(opened).to_contain_text("x is 42 Ana", timeout=60_000)
 
 
 def test_the_way_back_from_a_job_to_its_cell(
@@ -125,4 +125,4 @@ def test_the_way_back_from_a_job_to_its_cell(
     panel = open_panel(page)
     row(panel, "comes-from-a-cell").click()
     panel.get_by_role("button", name="Show the cell that submitted it").click()
-    expect(page.locator(".jp-Cell").filter(has_text=re.compile("cell 11"))).to_be_in_viewport(timeout=30_000)
+    expect(page.locator(".jp-Cell").filter(has_text=re.compile("cell 11"))).to_be_in_viewport(timeout=60_000)

@@ -57,6 +57,7 @@ def test_a_host_shows_what_it_has_and_its_meters_follow_its_jobs_without_a_reloa
     # Our own node can neither be rejected nor deleted here.
     expect(host.get_by_role("button")).to_have_count(0)
     panel.get_by_role("tab", name="Jobs").click()
+    expect(host).to_be_hidden()
     page.wait_for_timeout(300)
     asked.clear()
     submit(process("true", name="nobody-watches-nodes")).wait()

@@ -117,7 +117,7 @@ def test_a_cell_runs_live_and_its_output_comes_back_after_the_server_restarted(
         again.goto(server.page(f"lab/tree/{name}"))
         kept = output(again)
         expect(kept).to_contain_text("Completed", timeout=60_000)
-        kept.get_by_role("button", name="Logs").click(timeout=30_000)
+        kept.get_by_role("button", name="Logs").click(timeout=60_000)
         expect(kept.get_by_role("log")).to_contain_text("from-the-job")
         kept.get_by_role("button", name="Results").click()
         expect(kept.get_by_role("treeitem", name=re.compile("t.csv"))).to_be_visible()
@@ -143,7 +143,7 @@ def test_a_stored_output_follows_its_job_and_stops_it(
     assert page.evaluate("window.hacked") is None
     page.screenshot(path=str(shot_dir / "output-running.png"))
     job.stop()
-    expect(shown).to_contain_text("Stopped", timeout=5000)
+    expect(shown).to_contain_text("Stopped", timeout=60_000)
 
 
 def test_all_outputs_of_a_page_share_one_stream(

@@ -20,6 +20,7 @@ from tests.browser.lab import LabServer, start_lab
 from tests.browser.panel import open_panel, row
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node
+from tests.services.waiting import held, let_go
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
@@ -65,7 +66,7 @@ def test_the_panel_continues_after_the_jupyter_server_was_restarted(
         job.stop()
         again = start_lab(tmp_path / "lab", repo=tmp_path / "repo", port=port)
         server.process = again.process
-        expect(row(panel, "outlives-jupyter")).to_contain_text("Stopped", timeout=40_000)
+        expect(row(panel, "outlives-jupyter")).to_contain_text("Stopped", timeout=60_000)
         expect(panel.get_by_role("alert")).to_have_count(0)
         client.submit(process("true", name="after-the-restart"))
         expect(row(panel, "after-the-restart")).to_contain_text("Completed")
@@ -81,9 +82,10 @@ def test_the_panel_continues_after_the_node_was_killed(
     server, client, node = own
     with contextmanager(lab_page)(browser, server, request, shot_dir) as page:
         panel = open_panel(page)
-        client.submit(process("sleep 5; echo done", name="outlives-the-node"))
+        client.submit(process(held("true", "echo done"), name="outlives-the-node"))
         expect(row(panel, "outlives-the-node")).to_contain_text("Running")
         node.kill()
+        let_go(node.repo.path)
         # The extension starts the node again; its executions go on without it.
         expect(row(panel, "outlives-the-node")).to_contain_text("Completed", timeout=60_000)
         expect(panel.get_by_role("alert")).to_have_count(0, timeout=60_000)

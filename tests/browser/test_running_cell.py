@@ -68,8 +68,8 @@ def test_stop_works_while_the_cell_blocks_and_leaves_the_record(page: Page) -> N
     expect(card).to_have_count(1)
     # The kernel is at work, and the page says so.
     expect(page.get_by_role("button", name="Python 3 (ipykernel) | Busy")).to_be_visible()
-    card.get_by_role("button", name="Stop").click(timeout=30_000)
-    expect(outputs).to_contain_text("was stopped", timeout=30_000)
+    card.get_by_role("button", name="Stop").click(timeout=60_000)
+    expect(outputs).to_contain_text("was stopped", timeout=60_000)
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(card).to_contain_text("Stopped")
     expect(outputs.get_by_role("button", name="Stop")).to_have_count(0)
@@ -78,8 +78,8 @@ def test_stop_works_while_the_cell_blocks_and_leaves_the_record(page: Page) -> N
 def test_the_card_stays_above_a_bar_that_is_never_cut_in_two(page: Page, shot: Shot) -> None:
     outputs = run(page, 2)
     parts = outputs.locator(".jp-OutputArea-child")
-    expect(parts.first.locator(".jp-Bacalhau-output")).to_be_visible(timeout=30_000)
-    expect(parts.nth(1)).to_contain_text("#" * 10, timeout=30_000)
+    expect(parts.first.locator(".jp-Bacalhau-output")).to_be_visible(timeout=60_000)
+    expect(parts.nth(1)).to_contain_text("#" * 10, timeout=60_000)
     # The cell prints: no second copy of it in the card.
     expect(outputs.get_by_role("log")).to_have_count(0)
     shot("bar")

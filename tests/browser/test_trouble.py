@@ -76,4 +76,4 @@ def test_the_list_continues_after_the_network_was_away(page: Page, submit: Submi
     job.wait()
     page.context.set_offline(False)
     row = panel.get_by_role("row").filter(has_text="while-offline")
-    expect(row).to_contain_text("Completed", timeout=30_000)
+    expect(row).to_contain_text("Completed", timeout=60_000)

@@ -83,7 +83,7 @@ class Kernel:
     def reply(self, message: str) -> dict[str, Any]:
         """Return the answer to a request."""
         while True:
-            answer = self.client.get_shell_msg(timeout=30)
+            answer = self.client.get_shell_msg(timeout=60)
             if answer["parent_header"].get("msg_id") == message:
                 return answer["content"]
 

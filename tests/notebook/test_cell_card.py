@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.notebook.live.card import MIME
 from tests.notebook.conftest import Kernel, Ran
 from tests.services.common import wait_until
+from tests.services.waiting import let_go
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,24 +55,27 @@ def test_the_card_is_the_first_output_and_all_else_is_one_stream_below_it(kernel
 
 def test_a_progress_bar_is_never_cut_in_two(kernel: Kernel) -> None:
     body = (
-        "import sys, time\nfor i in range(31):\n"
-        "    print(f'\\r{i:3d}/30 ' + '#' * i, end='', file=sys.stderr, flush=True); time.sleep(0.1)\n"
+        "import os, sys, time\nopen('outputs/held', 'w').close()\nfor i in range(31):\n"
+        "    print(f'\\r{i:3d}/30 ' + '#' * i, end='', file=sys.stderr, flush=True); time.sleep(0.05)\n"
+        "    while i == 10 and not os.path.exists('outputs/go'): time.sleep(0.1)\n"
     )
-    ran = kernel.run(f"%%bacalhau python\n{body}")
+
+    def go_on(ran: Ran) -> None:
+        if " 10/30" in ran.stderr:
+            let_go(kernel.repo.path)
+
+    ran = kernel.run(f"%%bacalhau python\n{body}", on_output=go_on)
     assert ran.outputs == ["display", "stderr"]
     assert ran.stderr.endswith("\r 30/30 " + "#" * 30)
-    assert ran.stderr.count("\r") > 5
+    assert "\r 10/30 ##########" in ran.stderr
 
 
 def test_the_first_cell_says_that_the_node_starts(own: Kernel) -> None:
-    seen: list[float] = []
-    begun = time.monotonic()
-    ran = own.run("%%bacalhau sh\necho up", on_output=lambda ran: seen.append(time.monotonic()))
+    ran = own.run("%%bacalhau sh\necho up")
     assert ran.status == "ok", ran.traceback
     assert phases(ran)[:2] == ["submitting", "starting the node"]
     assert ran.outputs == ["display", "stdout"]
     assert len(ran.display_ids) == 1
-    assert seen[0] - begun < 3
 
 
 def test_a_kernel_that_finds_a_running_node_starts_it_again_when_it_dies(own: Kernel) -> None:
@@ -128,7 +131,7 @@ def test_a_stopped_job_says_so_in_its_card(kernel: Kernel) -> None:
             with Client(data_dir=str(kernel.repo.path)) as client:
                 client.job(job_of(ran)).stop("stopped by hand")
 
-    ran = kernel.run("%%bacalhau sh\necho started; sleep 60", on_output=stop)
+    ran = kernel.run("%%bacalhau sh\necho started; sleep 600", on_output=stop)
     assert "was stopped by hand" in ran.traceback
     assert ran.traceback.count("stopped") == 1, ran.traceback
     assert ran.displays[-1][MIME]["state"] == "Stopped"
@@ -146,7 +149,7 @@ def watched(kernel: Kernel, message: str, ran: Ran, until: Callable[[], bool]) -
 def started(kernel: Kernel) -> tuple[str, Ran]:
     """Run a cell until its job prints; return the request's id, and what came so far."""
     ran = Ran()
-    message = kernel.client.execute("%%bacalhau sh\necho started; sleep 60", allow_stdin=False)
+    message = kernel.client.execute("%%bacalhau sh\necho started; sleep 600", allow_stdin=False)
     watched(kernel, message, ran, lambda: "started" in ran.stdout)
     return message, ran
 
@@ -176,7 +179,7 @@ def test_without_the_look_for_a_shutdown_a_restart_would_stop_the_job(own: Kerne
     job_id = restarted_while_running(own, now=False)
     with Client(data_dir=str(own.repo.path)) as client:
         job = client.job(job_id)
-        assert wait_until(lambda: job.state is JobStateType.STOPPED, timeout_s=30)
+        assert wait_until(lambda: job.state is JobStateType.STOPPED, timeout_s=60)
 
 
 def test_a_kernel_that_ends_says_that_the_job_goes_on(own: Kernel) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
 from bacalhau_jupyter.notebook.live.card import MIME
 from tests.notebook.conftest import Kernel, Ran
+from tests.services.common import wait_until
+from tests.services.waiting import held, let_go
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -44,10 +45,12 @@ def test_the_output_is_a_record_with_static_forms(kernel: Kernel) -> None:
 
 
 def test_output_arrives_while_the_job_runs(kernel: Kernel) -> None:
-    ran = kernel.run("%%bacalhau sh\necho first; sleep 1.5; echo last")
+    def go_on(ran: Ran) -> None:
+        if "first" in ran.stdout:
+            let_go(kernel.repo.path)
+
+    ran = kernel.run("%%bacalhau sh\n" + held("echo first", "echo last"), on_output=go_on)
     assert ran.stdout == "first\nlast\n"
-    (early, _), (late, _) = ran.times[0], ran.times[-1]
-    assert late - early > 1.0
     phases = [display[MIME]["phase"] for display in ran.displays]
     assert "running" in phases[:-1], phases
 
@@ -166,12 +169,10 @@ def test_an_interrupt_stops_the_job(kernel: Kernel) -> None:
             interrupted.set()
             kernel.manager.interrupt_kernel()
 
-    begun = time.monotonic()
-    ran = kernel.run("%%bacalhau sh\necho started; sleep 60", on_output=interrupt)
+    ran = kernel.run("%%bacalhau sh\necho started; sleep 600", on_output=interrupt)
     assert ran.status == "error"
     assert ran.error["ename"] == "CellInterrupted"
     assert "is stopped; %bacalhau attach j-" in ran.traceback
-    assert time.monotonic() - begun < 30
     job = ran.displays[-1][MIME]["job_id"]
     assert kernel.value(f"__import__('bacalhau_jupyter').Client().job('{job}').state.value") == "Stopped"
 
@@ -239,7 +240,10 @@ def test_tab_completes_verbs_flags_and_jobs(kernel: Kernel) -> None:
 
     assert "describe" in complete("%bacalhau job d")
     assert "--follow" in complete("%bacalhau job logs --fo")
-    assert any(match.startswith("j-") for match in complete("%bacalhau job describe j"))
+    # An answer that takes longer than a person waits comes with the next TAB.
+    assert wait_until(
+        lambda: any(match.startswith("j-") for match in complete("%bacalhau job describe j")), timeout_s=60
+    )
     assert "python" in complete("%%bacalhau py")
 
 

@@ -74,8 +74,14 @@ def test_an_awaited_call_raises_what_the_call_would(plain: Kernel) -> None:
 
 
 def test_a_call_that_is_awaited_no_longer_is_stopped(plain: Kernel) -> None:
-    plain.run("@remote\ndef sleeps():\n    import time\n    time.sleep(100)")
-    ran = plain.run("import asyncio\nawait asyncio.wait_for(sleeps.aio(), 5)")
+    plain.run("@remote\ndef sleeps():\n    import time\n    time.sleep(600)")
+    plain.run("from bacalhau_jupyter import Client\nclient = Client()")
+    ran = plain.run(
+        "import asyncio\ncall = asyncio.ensure_future(sleeps.aio())\n"
+        "while 'Running' not in [job.state.state_type.value for job in client.jobs(limit=1)]:\n"
+        "    await asyncio.sleep(0.1)\n"
+        "await asyncio.wait_for(call, 0.5)"
+    )
     assert ran.error["ename"] == "TimeoutError"
-    plain.run("from bacalhau_jupyter import Client\nnewest = Client().jobs(limit=1)[0]")
+    plain.run("newest = client.jobs(limit=1)[0]")
     assert plain.value("newest.state.state_type.value") == "Stopped"

@@ -24,10 +24,11 @@ def test_output_is_whole_and_single_although_the_node_is_killed_twice(kernel: Ke
 
     def kill(ran: Ran) -> None:
         if left and left[0] in ran.stdout:
-            left.pop(0)
             record = read_record(kernel.repo)
-            assert record is not None
-            os.kill(record.pid, signal.SIGKILL)
+            # Lines may still come that the node sent before it was killed.
+            if record is not None:
+                left.pop(0)
+                os.kill(record.pid, signal.SIGKILL)
 
     ran = kernel.run(f"%%bacalhau sh\n{BODY}", on_output=kill)
     assert left == []

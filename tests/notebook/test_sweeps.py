@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -122,12 +121,10 @@ def test_an_interrupt_stops_all_jobs_of_a_sweep(kernel: Kernel) -> None:
             interrupted.set()
             kernel.interrupt()
 
-    started = time.monotonic()
-    ran = kernel.run("%%bacalhau sh --sweep n=1,2,3,4,5,6\nsleep 60", on_output=interrupt)
+    ran = kernel.run("%%bacalhau sh --sweep n=1,2,3,4,5,6\nsleep 600", on_output=interrupt)
     assert interrupted.is_set()
     assert ran.status == "error"
     assert "stopped: 6 of 6 combinations done, 6 stopped" in "".join(ran.error["traceback"])
-    assert time.monotonic() - started < 50
     kernel.run("from bacalhau_jupyter import Client")
     assert set(kernel.value("[job.state.state_type.value for job in Client().jobs(limit=6)]")) == {"Stopped"}
 
@@ -177,8 +174,8 @@ def test_the_card_of_a_job_in_parts_tells_how_each_of_them_ended(kernel: Kernel)
 
 
 SLEEPING = {
-    "sweep": "%%bacalhau sh --sweep n=1,2\nsleep 60",
-    "map": "from bacalhau_jupyter import remote\n@remote\ndef f(x):\n    import time; time.sleep(60)\nf.map([1, 2])",
+    "sweep": "%%bacalhau sh --sweep n=1,2\nsleep 600",
+    "map": "from bacalhau_jupyter import remote\n@remote\ndef f(x):\n    import time; time.sleep(600)\nf.map([1, 2])",
 }
 
 

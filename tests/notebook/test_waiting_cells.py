@@ -44,7 +44,7 @@ def hog(client: Client, name: str) -> str:
 def test_the_card_names_who_holds_the_cpu_and_follows_when_that_changes(small: Kernel) -> None:
     with Client(data_dir=str(small.repo.path)) as client:
         first = client.job(hog(client, "hog1"))
-        assert wait_until(lambda: first.state.value == "Running", timeout_s=30)
+        assert wait_until(lambda: first.state.value == "Running", timeout_s=60)
         second = client.job(hog(client, "hog2"))
 
         def lines(ran: Ran) -> str:
@@ -73,9 +73,9 @@ def test_the_card_names_who_holds_the_cpu_and_follows_when_that_changes(small: K
 def test_the_line_magic_explains_with_a_table_of_nodes(small: Kernel) -> None:
     with Client(data_dir=str(small.repo.path)) as client:
         holder = client.job(hog(client, "hog2"))
-        assert wait_until(lambda: holder.state.value == "Running", timeout_s=30)
+        assert wait_until(lambda: holder.state.value == "Running", timeout_s=60)
         waiting = client.job(hog(client, "patient"))
-        assert wait_until(lambda: waiting.state.value == "Queued", timeout_s=30)
+        assert wait_until(lambda: waiting.state.value == "Queued", timeout_s=60)
         ran = small.run(f"%bacalhau explain {waiting.id}")
         assert "waiting for 1 CPU; `hog2` holds it, node has 1" in ran.result["text/plain"]
         assert "<h4>What would make it run</h4>" in ran.result["text/html"]

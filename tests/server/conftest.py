@@ -246,14 +246,15 @@ def own_node(clean_environment: Path) -> Iterator[Repo]:
     yield repo
     for process in nodes_of(repo):
         process.kill()
-        process.wait(30)
+        process.wait(60)
 
 
 def nodes_of(repo: Repo) -> list[psutil.Process]:
     """Return the living node processes of a repo directory."""
-    processes = []
-    for process in psutil.process_iter(["cmdline", "status"]):
+    processes = {}
+    for process in psutil.process_iter(["cmdline", "ppid", "status"]):
         words = process.info["cmdline"] or []
         if "serve" in words and str(repo.path) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
-            processes.append(process)
-    return processes
+            processes[process.pid] = process
+    # A program that a node starts has the node's command line for the moment before it has its own.
+    return [process for process in processes.values() if process.info["ppid"] not in processes]

@@ -106,10 +106,10 @@ async def jupyter_process(directory: Path, port: int) -> AsyncIterator[asyncio.s
     finally:
         if process.returncode is None:
             process.terminate()
-            await asyncio.wait_for(process.wait(), 30)
+            await asyncio.wait_for(process.wait(), 60)
         for left in nodes_of(repo):
             left.kill()
-            left.wait(30)
+            left.wait(60)
         shutil.rmtree(repo.path, ignore_errors=True)
 
 
@@ -122,13 +122,17 @@ class Panel:
         self._headers = {**AS_USER, **(more or {})}
 
     async def ready(self) -> None:
+        # As a person, who keeps the server from ending before all is there.
+        headers = {**self._headers, PERSON: "1"}
+
         async def answers() -> bool:
             with contextlib.suppress(aiohttp.ClientError):
-                async with self._session.get(self._url + JOBS, headers=self._headers) as answer:
+                async with self._session.get(self._url + JOBS, headers=headers) as answer:
                     return answer.status == 200
             return False
 
-        await until(answers, 60)
+        # Three servers and their nodes, which start at the same time, need half a minute of processor time.
+        await until(answers, 150)
 
     async def submit(self, body: dict[str, Any]) -> None:
         async with self._session.put(self._url + JOBS, json=body, headers=self._headers) as answer:
@@ -147,7 +151,7 @@ class Panel:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_real_server_with_an_idle_panel_ends_itself_and_one_at_work_or_in_use_does_not(
     tmp_path: Path, unused_tcp_port_factory: Any
 ) -> None:
@@ -160,9 +164,11 @@ async def test_a_real_server_with_an_idle_panel_ends_itself_and_one_at_work_or_i
             directory = tmp_path / name.replace(" ", "-")
             directory.mkdir()
             servers[name] = await stack.enter_async_context(jupyter_process(directory, ports[name]))
-        for name in names:
-            panel = Panel(session, ports[name], {PERSON: "1"} if name == "in use" else {})
-            await panel.ready()
+        panels = {
+            name: Panel(session, ports[name], {PERSON: "1"} if name == "in use" else {}) for name in names
+        }
+        await asyncio.gather(*(panel.ready() for panel in panels.values()))
+        for name, panel in panels.items():
             if name == "at work":
                 await panel.submit(noop("long", 600))
             open_panels.append(asyncio.create_task(panel.stay_open()))

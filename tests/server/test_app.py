@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ async def test_a_node_that_dies_is_started_again_and_found_again(
         assert answer.status == 200
     second = read_record(own_node)
     assert second is not None
-    assert os.environ["BACALHAU_API_PORT"] == str(second.port)
+    await until(lambda: os.environ["BACALHAU_API_PORT"] == str(second.port))
     # The request and the lease may both have started one; all but the first end.
     await until(lambda: len(nodes_of(own_node)) == 1)
 
@@ -116,7 +115,7 @@ async def test_a_node_that_can_not_start_does_not_keep_jupyter_from_starting(
         async with jupyter.get("/api/v1/agent/alive") as answer:
             return bool(answer.status == 200)
 
-    await until(works, 30)
+    await until(works)
     await status_with(jupyter, problem="")
 
 
@@ -127,7 +126,7 @@ async def test_running_jobs_are_activity_and_finished_ones_are_not(
     await until(lambda: jupyter.gateway.activity.active_jobs == 0)
     assert not jupyter.extension.current_activity()
     before = datetime.now(UTC)
-    job = await submit(jupyter, "long", 60)
+    job = await submit(jupyter, "long", 600)
     await until(lambda: jupyter.gateway.activity.active_jobs == 1)
     assert jupyter.extension.current_activity()
     assert jupyter.app.extension_manager.any_activity()
@@ -141,7 +140,7 @@ async def test_running_jobs_are_activity_and_finished_ones_are_not(
 
 async def test_jobs_that_ran_before_jupyter_started_count_too(own_node: Repo, start_jupyter: Starter) -> None:
     first = await start_jupyter(BacalhauApp=ANY_PORT)
-    await submit(first, "long", 60)
+    await submit(first, "long", 600)
     await start_jupyter.close()
     second = await start_jupyter(BacalhauApp=ANY_PORT)
     await until(lambda: second.gateway.activity.active_jobs == 1)
@@ -153,9 +152,8 @@ async def test_stopping_jupyter_gives_the_lease_back_and_leaves_nothing_in_the_e
     before = {name: value for name, value in os.environ.items() if name.startswith("BACALHAU_")}
     jupyter = await start_jupyter(BacalhauApp=ANY_PORT)
     await until(lambda: jupyter.gateway.activity.active_jobs == 0)
-    began = time.monotonic()
-    await jupyter.extension.stop_extension()
-    assert time.monotonic() - began < 20
+    async with asyncio.timeout(60):
+        await jupyter.extension.stop_extension()
     assert {name: value for name, value in os.environ.items() if name.startswith("BACALHAU_")} == before
     # Nobody else needs the node, so it ends after its grace.
     await until(lambda: not nodes_of(own_node), 60)
@@ -188,12 +186,12 @@ async def test_logs_and_events_of_a_real_node_stream_through_the_gateway(
         async with jupyter.request("PUT", JOBS, json=body) as answer:
             job = (await answer.json())["JobID"]
         async with jupyter.ws(f"{JOBS}/{job}/logs?follow=true", autoclose=False) as logs:
-            frame = json.loads((await asyncio.wait_for(logs.receive(), 30)).data)
+            frame = json.loads((await asyncio.wait_for(logs.receive(), 60)).data)
             assert frame == {"value": {"Type": 1, "Line": "hello\n"}}
-            assert (await asyncio.wait_for(logs.receive(), 30)).data == 1000
+            assert (await asyncio.wait_for(logs.receive(), 60)).data == 1000
         states: list[str] = []
         while "Completed" not in states:
-            event = json.loads((await asyncio.wait_for(events.receive(), 30)).data)
+            event = json.loads((await asyncio.wait_for(events.receive(), 60)).data)
             assert event["job"] == job
             states.append(event["state"])
 

@@ -34,12 +34,12 @@ async def test_callers_at_the_same_time_share_one_attempt() -> None:
 
     def slowly() -> Endpoint:
         entered.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return finder()
 
     connection = ClusterConnection(slowly)
     waiting = [asyncio.create_task(connection.endpoint()) for _ in range(5)]
-    await asyncio.to_thread(entered.wait, 30)
+    await asyncio.to_thread(entered.wait, 60)
     go_on.set()
     assert len({endpoint.url for endpoint in await asyncio.gather(*waiting)}) == 1
     assert finder.calls == 1
@@ -91,13 +91,13 @@ async def test_the_event_loop_never_waits_for_an_attempt() -> None:
     def slowly() -> Endpoint:
         if finder.calls:
             entered.set()
-            assert go_on.wait(30)
+            assert go_on.wait(60)
         return finder()
 
     connection = ClusterConnection(slowly)
     first = await connection.endpoint()
     renewal = asyncio.create_task(connection.renew(first))
-    await asyncio.to_thread(entered.wait, 30)
+    await asyncio.to_thread(entered.wait, 60)
     connection.drop(first)
     assert connection.current is None
     go_on.set()

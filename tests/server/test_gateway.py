@@ -138,10 +138,10 @@ async def test_an_upload_that_the_cluster_does_not_read_holds_the_browser_back(
 
     cluster.answers["/api/v1/orchestrator/jobs"] = do_not_read
     upload = asyncio.create_task(_status(jupyter.request("PUT", "/api/v1/orchestrator/jobs", data=pieces())))
-    await asyncio.wait_for(arrived.wait(), 30)
+    await asyncio.wait_for(arrived.wait(), 60)
     assert await settled(lambda: sent) < BUFFERED
     go_on.set()
-    assert await asyncio.wait_for(upload, 30) == 200
+    assert await asyncio.wait_for(upload, 60) == 200
 
 
 async def test_half_an_upload_does_not_arrive_as_a_whole_one(jupyter: Jupyter, cluster: Cluster) -> None:
@@ -167,9 +167,9 @@ async def test_half_an_upload_does_not_arrive_as_a_whole_one(jupyter: Jupyter, c
         head = f"PUT {jupyter.base_url}bacalhau/api/v1/orchestrator/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         head += f"Authorization: token {TOKEN}\r\n{framing}\r\n\r\n"
         writer.write(head.encode() + b"5\r\nhello\r\n")
-        await asyncio.wait_for(begun.wait(), 30)
+        await asyncio.wait_for(begun.wait(), 60)
         writer.close()
-        assert await asyncio.wait_for(outcome, 30) != "whole"
+        assert await asyncio.wait_for(outcome, 60) != "whole"
 
 
 async def test_a_slow_reader_holds_the_cluster_back(jupyter: Jupyter, cluster: Cluster) -> None:
@@ -221,7 +221,7 @@ async def test_the_cluster_is_let_go_when_the_browser_leaves(jupyter: Jupyter, c
         task = asyncio.create_task(_status(jupyter.get(path), read=True))
         await until(partial(cluster.has_seen, path))
         task.cancel()
-        await asyncio.wait_for(left.wait(), 30)
+        await asyncio.wait_for(left.wait(), 60)
 
 
 async def test_a_redirect_is_neither_followed_nor_passed(jupyter: Jupyter, cluster: Cluster) -> None:

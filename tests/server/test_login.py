@@ -29,6 +29,17 @@ async def call(jupyter: Jupyter, method: str, path: str, body: Any = None, statu
         return json.loads(text)
 
 
+async def end_of(jupyter: Jupyter, login: Any, status: int = 200) -> Any:
+    """Ask how a login ended, as the panel does: again while nobody has confirmed its code."""
+    async with asyncio.timeout(60):
+        while True:
+            async with jupyter.request("GET", f"/login/codes/{login['id']}") as answer:
+                said = await answer.json()
+                if said != {"done": False}:
+                    assert answer.status == status, said
+                    return said
+
+
 def use(repo: Repo, url: str, token: str = "") -> ProfileStore:
     store = ProfileStore(repo.profiles_dir)
     store.save("team", Profile(endpoint=url, token=token))
@@ -46,7 +57,7 @@ async def test_an_expired_login_is_renewed_with_a_link_and_a_code(
     assert await call(jupyter, "GET", "/login") == {"url": node.url, "provider": "Test OP", "methods": []}
     login = await call(jupyter, "POST", "/login/codes")
     assert set(login) == {"id", "code", "url", "complete_url", "expires_s"}
-    waiting = asyncio.create_task(call(jupyter, "GET", f"/login/codes/{login['id']}"))
+    waiting = asyncio.create_task(end_of(jupyter, login))
     await asyncio.to_thread(confirm, login["complete_url"], "ada")
     assert await waiting == {"done": True}
     await status_with(jupyter, alive=True, refused=False)
@@ -64,7 +75,7 @@ async def test_a_refusal_comes_back_in_the_provider_s_words_and_not_as_jupyter_s
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
     login = await call(jupyter, "POST", "/login/codes")
     await asyncio.to_thread(confirm, login["complete_url"], "ada", refuse=True)
-    refused = await call(jupyter, "GET", f"/login/codes/{login['id']}", status=400)
+    refused = await end_of(jupyter, login, status=400)
     assert "End-User aborted interaction" in refused["Message"]
     # A login that another one has replaced, or that was given up, is none.
     first, second = [await call(jupyter, "POST", "/login/codes") for _ in range(2)]

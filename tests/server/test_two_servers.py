@@ -24,6 +24,8 @@ from tests.server.conftest import TOKEN, nodes_of
 from tests.services.waiting import until
 
 JOBS = "/api/v1/orchestrator/jobs"
+START_S = 120.0
+"""Two Jupyter servers and their node need half a minute of processor time to start."""
 ROUNDS = 8
 """Races between two starters, each of which starts a node."""
 
@@ -53,7 +55,7 @@ class Server:
 
     async def stop(self) -> None:
         self.process.terminate()
-        await asyncio.to_thread(self.process.wait, 30)
+        await asyncio.to_thread(self.process.wait, 60)
 
 
 @contextlib.asynccontextmanager
@@ -86,9 +88,10 @@ async def server(repo: Repo, home: Path, port: int) -> AsyncIterator[Server]:
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(30)
+        process.wait(60)
 
 
+@pytest.mark.timeout(300)
 async def test_closing_one_jupyter_server_leaves_the_node_and_the_jobs_of_the_other_alone(
     own_node: Repo, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
@@ -96,12 +99,12 @@ async def test_closing_one_jupyter_server_leaves_the_node_and_the_jobs_of_the_ot
         server(own_node, tmp_path / "one", unused_tcp_port_factory()) as one,
         server(own_node, tmp_path / "two", unused_tcp_port_factory()) as two,
     ):
-        await until(one.is_up, 40)
-        await until(two.is_up, 40)
+        await until(one.is_up, START_S)
+        await until(two.is_up, START_S)
         # A starter that lost the election may still be on its way out.
         await until(lambda: len(nodes_of(own_node)) == 1)
         nodes = nodes_of(own_node)
-        task = {"Name": "main", "Engine": {"Type": "noop", "Params": {"Sleep": 60}}}
+        task = {"Name": "main", "Engine": {"Type": "noop", "Params": {"Sleep": 600}}}
         job = {"Name": "long", "Type": "batch", "Count": 1, "Tasks": [task]}
         submitted = await one.request("PUT", JOBS, {"Job": job})
 
@@ -117,19 +120,27 @@ async def test_closing_one_jupyter_server_leaves_the_node_and_the_jobs_of_the_ot
             await asyncio.wait_for(idle.wait(), 2.5)
         assert await runs()
         assert nodes_of(own_node) == nodes
-        assert (await two.request("GET", "/status"))["active_jobs"] == 1
+
+        async def counts_it() -> bool:
+            return bool((await two.request("GET", "/status"))["active_jobs"] == 1)
+
+        await until(counts_it)
         await two.request("DELETE", f"{JOBS}/{submitted['JobID']}", {})
         await two.stop()
         # Now nobody is left: no lease, no job, so the node goes after its grace.
         await until(lambda: not nodes_of(own_node), 60)
 
 
+@pytest.mark.timeout(300)
 async def test_jupyter_ends_in_time_with_a_node_that_hangs(
     own_node: Repo, tmp_path: Path, unused_tcp_port: int
 ) -> None:
     async with server(own_node, tmp_path / "one", unused_tcp_port) as one:
-        await until(one.is_up, 40)
-        node = nodes_of(own_node)[0]
+        await until(one.is_up, START_S)
+        # Not one that lost the election.
+        record = read_record(own_node)
+        assert record is not None
+        node = psutil.Process(record.pid)
         node.suspend()
         try:
             async with asyncio.timeout(60):
@@ -144,7 +155,7 @@ def race(repo: Repo, starters: int) -> list[NodeRecord]:
     got: list[NodeRecord] = []
 
     def start() -> None:
-        line.wait(30)
+        line.wait(60)
         got.append(ensure_node(repo, timeout_s=60, options=["--api-port=0"]))
 
     threads = [threading.Thread(target=start) for _ in range(starters)]

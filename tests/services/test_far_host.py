@@ -56,7 +56,7 @@ def test_it_can_be_cut_off_and_healed(far_host: FarHost) -> None:
     with pytest.raises(TimeoutError):
         socket.create_connection((far_host.address, 22), timeout=1)
     far_host.heal()
-    with socket.create_connection((far_host.address, 22), timeout=30) as connection:
+    with socket.create_connection((far_host.address, 22), timeout=60) as connection:
         assert connection.recv(4) == b"SSH-"
 
 
@@ -96,6 +96,6 @@ def test_nothing_is_left_of_it_when_its_process_is_killed(far_machine: FarHost) 
         assert child.stdout is not None
         pid, veth = child.stdout.readline().decode().split()
         os.kill(child.pid, signal.SIGKILL)
-    assert wait_until(lambda: not Path(f"/proc/{pid}").exists(), timeout_s=30)
-    assert wait_until(lambda: not Path(f"/sys/class/net/{veth}").exists(), timeout_s=30)
+    assert wait_until(lambda: not Path(f"/proc/{pid}").exists(), timeout_s=60)
+    assert wait_until(lambda: not Path(f"/sys/class/net/{veth}").exists(), timeout_s=60)
     assert far_machine.is_on

@@ -11,7 +11,7 @@ from tests.services.cuttable import CuttableLink
 from tests.services.nats import PlainNatsServer
 
 
-def greeting(port: int, timeout_s: float = 20) -> bytes:
+def greeting(port: int, timeout_s: float = 60) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
         return connection.recv(5)
 

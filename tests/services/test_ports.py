@@ -21,6 +21,8 @@ def begin_with(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process try that port first."""
     monkeypatch.setattr("os.getpid", lambda: 0)
     monkeypatch.setattr(ports, "FIRST", port)
+    # The port may be the last one of all.
+    monkeypatch.setattr(ports, "LAST", port + 100)
 
 
 def test_no_port_is_given_twice() -> None:

@@ -92,7 +92,7 @@ def test_closing_the_http_server_releases_a_client_that_waits() -> None:
 def test_a_thread_a_process_and_a_socket_left_behind_are_all_named() -> None:
     before = leaks.Snapshot.take()
     release = threading.Event()
-    thread = threading.Thread(target=release.wait, args=(30,), name="forgotten-thread")
+    thread = threading.Thread(target=release.wait, args=(600,), name="forgotten-thread")
     thread.start()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -104,7 +104,7 @@ def test_a_thread_a_process_and_a_socket_left_behind_are_all_named() -> None:
     finally:
         release.set()
         thread.join()
-        child.communicate(timeout=30)
+        child.communicate(timeout=60)
         listener.close()
     assert leaks.leftovers(before) == []
 
@@ -145,7 +145,7 @@ def test_a_command_that_fails_says_why_and_one_that_hangs_is_ended() -> None:
     with pytest.raises(ServiceUnavailableError, match="failed with 3: out of cheese"):
         run(["sh", "-c", "echo out of cheese; exit 3"], timeout_s=60)
     with pytest.raises(ServiceUnavailableError, match="longer than"):
-        run(["sleep", "30"], timeout_s=0.1)
+        run(["sleep", "600"], timeout_s=0.1)
     with pytest.raises(ServiceUnavailableError, match="is not installed"):
         run(["no-such-command-here"], timeout_s=1)
 
@@ -154,7 +154,7 @@ def test_a_command_that_fails_says_why_and_one_that_hangs_is_ended() -> None:
 def test_only_the_engine_that_we_recorded_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BACALHAU_JUPYTER_TEST_CACHE", str(tmp_path))
     assert docker_engine.stop() is False
-    bystander = subprocess.Popen(["sleep", "30"])
+    bystander = subprocess.Popen(["sleep", "600"])
     try:
         record = tmp_path / "dockerd.json"
         record.write_text(

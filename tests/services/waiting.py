@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import itertools
 import os
@@ -35,6 +36,22 @@ def found(root: Path, pattern: str) -> list[Path]:
     """Do what `Path.rglob` does, but in a directory that others change meanwhile, where that one fails."""
     paths = (Path(place, name) for place, *names in os.walk(root) for name in itertools.chain(*names))
     return [path for path in paths if path.match(pattern)]
+
+
+def held(before: str, after: str = "true") -> str:
+    """Return the script of a job that does one thing, and the other once `let_go` was called.
+
+    What such a job shows meanwhile is seen on a slow machine, too.
+    """
+    return f"echo > outputs/held; {before}; until [ -e outputs/go ]; do sleep 0.1; done; {after}"
+
+
+def let_go(repo: Path) -> None:
+    """Let the jobs of a node go on that wait for it, after they have made ``outputs/held``."""
+    for mark in found(repo, "outputs/held"):
+        # One that has ended takes its directory along.
+        with contextlib.suppress(FileNotFoundError):
+            (mark.parent / "go").touch()
 
 
 async def lasts(seconds: float) -> None:

@@ -147,7 +147,7 @@ def test_packages_travel_with_the_code_of_a_form(forms: Kernel) -> None:
 
 
 def test_the_kernel_is_free_while_a_job_of_a_form_runs(forms: Kernel) -> None:
-    run(forms, "form = JobForm().fill(runs='sh', code='sleep 60')\nrunning = form.submit()")
+    run(forms, "form = JobForm().fill(runs='sh', code='sleep 600')\nrunning = form.submit()")
     until(lambda: forms.value("running.job is not None"))
     click(forms, "Stop")
     assert until(lambda: forms.value("running._is_over.is_set()"))
@@ -331,10 +331,8 @@ form = JobForm({"Type": "batch", "Tasks": [task]})
 
 def test_a_huge_spec_opens_and_is_kept(forms: Kernel) -> None:
     run(forms, HUGE)
-    started = time.monotonic()
     type_into(forms, "Memory", "1gb")
     assert forms.value("form.job.tasks[0].resources.memory") == "1gb"
-    assert time.monotonic() - started < 10
     assert forms.value("len(form.job.tasks[0].input_sources[1].source.params['URL'])") == 5_000_006
 
 

@@ -76,7 +76,7 @@ def typed(
     reply = kernel.reply(message)
     shown = []
     while True:
-        output = kernel.client.get_iopub_msg(timeout=30)
+        output = kernel.client.get_iopub_msg(timeout=60)
         if output["parent_header"].get("msg_id") != message:
             continue
         shown.append(output["content"])

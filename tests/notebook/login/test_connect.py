@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.config.repo import NODE_MARKER
 from tests.notebook.conftest import Kernel
+from tests.services.common import wait_until
 from tests.services.node_fixtures import NodeFactory, node_factory
 from tests.services.official import replayed_cluster
 
@@ -34,7 +35,7 @@ def test_a_switch_needs_no_restart_and_a_running_job_stays_with_its_cluster(
     assert listed.strip() == "['elsewhere']"
     # The handle from before asks the cluster that runs its job, also after the connection broke.
     kernel.run("mine.close()")
-    assert "Running" in kernel.run("print(running.state.value)").stdout
+    assert wait_until(lambda: "Running" in kernel.run("print(running.state.value)").stdout, timeout_s=60)
     kernel.run("running.stop()")
     assert kernel.run("%bacalhau connect --own").status == "ok"
     listed = kernel.run("print([job.name for job in Client().jobs()])").stdout
