@@ -18,9 +18,10 @@ from bacalhau_jupyter.config.election import read_record
 from tests.browser.conftest import built_labextension, lab_page
 from tests.browser.lab import LabServer, start_lab
 from tests.browser.panel import open_panel, row
+from tests.services.common import wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node
-from tests.services.waiting import held, let_go
+from tests.services.waiting import found, held, let_go
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
@@ -84,6 +85,8 @@ def test_the_panel_continues_after_the_node_was_killed(
         panel = open_panel(page)
         client.submit(process(held("true", "echo done"), name="outlives-the-node"))
         expect(row(panel, "outlives-the-node")).to_contain_text("Running")
+        # It runs a moment before it does anything.
+        assert wait_until(lambda: bool(found(node.repo.path, "outputs/held")), timeout_s=60)
         node.kill()
         let_go(node.repo.path)
         # The extension starts the node again; its executions go on without it.

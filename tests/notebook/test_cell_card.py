@@ -58,6 +58,7 @@ def test_a_progress_bar_is_never_cut_in_two(kernel: Kernel) -> None:
         "import os, sys, time\nopen('outputs/held', 'w').close()\nfor i in range(31):\n"
         "    print(f'\\r{i:3d}/30 ' + '#' * i, end='', file=sys.stderr, flush=True); time.sleep(0.05)\n"
         "    while i == 10 and not os.path.exists('outputs/go'): time.sleep(0.1)\n"
+        "for name in ('held', 'go'): os.remove(f'outputs/{name}')\n"
     )
 
     def go_on(ran: Ran) -> None:
