@@ -18,6 +18,7 @@ from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from tests.browser.conftest import lab_page
 from tests.browser.lab import LabServer
 from tests.browser.panel import open_panel, put_setting, row
+from tests.services.common import wait_until
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
@@ -98,7 +99,12 @@ def test_a_hidden_panel_costs_nothing(
         panel = page.locator("#bacalhau-panel")
         page.locator(SIDE_BAR).click()
         expect(row(panel, "unseen")).to_contain_text("Completed")
-        assert traffic.open == 1
+
+        def is_one_open() -> bool:
+            page.wait_for_timeout(50)  # the list may be there before we hear of the stream
+            return traffic.open == 1
+
+        assert wait_until(is_one_open, timeout_s=60)
         with traffic.sockets[-1].expect_event("close"):
             page.locator(SIDE_BAR).click()
         asked, frames = list(traffic.requests), traffic.frames
