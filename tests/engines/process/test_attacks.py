@@ -386,7 +386,7 @@ async def test_a_detached_process_does_not_outlive_the_time_out(bench: Bench) ->
         survivor.kill()
     await until(lambda: not marked(marker))
 
-    result = await bench.python(ESCAPE, "outputs/beats", marker, timeout_s=0.7)
+    result = await bench.python(ESCAPE, "outputs/beats", marker, timeout_s=4.0)
     assert result.outcome.reason is EndReason.TIMEOUT
     assert result.outcome.error is not None
     beats_then = len(result.text("beats"))
@@ -405,10 +405,9 @@ async def test_a_process_left_behind_ends_with_its_job(bench: Bench) -> None:
 
 async def test_a_job_that_ignores_polite_signals_ends_anyway(bench: Bench) -> None:
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(100)"
-    started = time.monotonic()
-    result = await bench.python(code, timeout_s=0.5)
-    assert result.outcome.reason is EndReason.TIMEOUT
-    assert 1.0 < time.monotonic() - started < 10.0
+    result = await bench.python(code, timeout_s=4.0)
+    assert (result.outcome.reason, result.stdout) == (EndReason.TIMEOUT, "up\n")
+    assert result.outcome.exit_code == 137
 
 
 async def test_a_fork_bomb_ends_with_its_time_out(bench: Bench) -> None:
