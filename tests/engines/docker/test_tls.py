@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import ssl
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,13 @@ import pytest
 import trustme
 
 from bacalhau_jupyter.engines.docker import DockerEngine
+from bacalhau_jupyter.engines.docker.files.placement import Placement
 from bacalhau_jupyter.plugins.engine import EndReason
+from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.engines.docker.conftest import Node, output_of
 from tests.engines.docker.test_follower import until
+from tests.services import leaks
+from tests.services.far_host import FarHost
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -146,6 +151,30 @@ async def test_a_way_that_breaks_under_tls_ends_no_container(
         assert (outcome.reason, outcome.exit_code, outcome.error) == (EndReason.EXITED, 0, None)
         assert output_of(request.log_path) == ("before\nafter\n", "", True)
         await engine.clean(request.execution.id)
+
+
+@pytest.mark.timeout(300)
+async def test_a_silent_log_of_a_machine_that_vanished_is_not_read_for_ever(
+    far_host: FarHost, tmp_path: Path
+) -> None:
+    """No packet says that the other end is gone, and none would be sent there: nothing is printed, nothing asked."""
+    certs = far_host.certificates(tmp_path / "certs")
+    env = {"DOCKER_HOST": far_host.tls_url, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(certs)}
+    options = PluginOptions(node_id=leaks.owns(f"n-{uuid.uuid4()}"), data_dir=tmp_path)
+    engine = DockerEngine(options, env=env, home=Path("/nowhere"), placement=Placement.ARCHIVE)
+    assert (await engine.probe()).available
+    far = Node(engine, tmp_path, far_host.engine_url, options)
+    image = await asyncio.to_thread(far_host.busybox_image)
+    request = far.request({"Image": image, "Parameters": ["sh", "-c", "echo up; sleep 600"]})
+    await engine.start(request)
+    await until(request.log_path, "up\n")
+    # Here: the machine ends with the thread that started it.
+    far_host.reboot()
+    outcome = await asyncio.wait_for(engine.wait(request.execution.id), 120)
+    assert outcome.error is not None
+    assert outcome.error.message == "the Docker Engine was restarted while the task ran"
+    await engine.clean(request.execution.id)
+    await engine.close()
 
 
 async def test_the_sdk_itself_would_trust_the_other_ca(
