@@ -16,7 +16,8 @@ RATE, BURST = 100.0, 200
 """Connections of one job that are taken in a second, and at once: a flood must not take the node's time."""
 FLUSH_S = 60.0
 """Seconds in which a client takes the rest of an answer; one that does not read holds nothing for longer."""
-_RETRY_S = 1.0
+RETRY_S = 1.0
+"""Seconds until a connection is taken that could not be, for want of descriptors."""
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -91,7 +92,7 @@ class Accepting:
                 continue
             except OSError:
                 # The client is gone already, or this process has no descriptor left.
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)
                 continue
             try:
                 connection.setblocking(False)

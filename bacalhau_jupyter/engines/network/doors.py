@@ -18,7 +18,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bacalhau_jupyter.engines.network.accepting import Accepting
+from bacalhau_jupyter.engines.network.accepting import RETRY_S, Accepting
 from bacalhau_jupyter.engines.network.proxy import CONNECTIONS, HEAD_LIMIT, REFUSALS, Proxy, Rules
 
 SOCKET = "door"
@@ -111,19 +111,33 @@ class _Door:
         self._holder: socket.socket | None = None
         self._greeted: set[socket.socket] = set()
         self._socket = _listen(directory)
+        self._pause: asyncio.TimerHandle | None = None
+        self._look_out()
+
+    def _look_out(self) -> None:
+        self._pause = None
         self._loop.add_reader(self._socket, self._greet)
 
     async def close(self) -> None:
         self._loop.remove_reader(self._socket)
+        if self._pause is not None:
+            self._pause.cancel()
         self._socket.close()
         await self._leave()
 
     def _greet(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             holder, _ = self._socket.accept()
-            holder.setblocking(False)
-            self._greeted.add(holder)
-            self._loop.add_reader(holder, self._receive, holder)
+        except BlockingIOError:
+            return
+        except OSError:
+            # This process has no descriptor left, say: it would be told of the same holder again and again.
+            self._loop.remove_reader(self._socket)
+            self._pause = self._loop.call_later(RETRY_S, self._look_out)
+            return
+        holder.setblocking(False)
+        self._greeted.add(holder)
+        self._loop.add_reader(holder, self._receive, holder)
 
     def _receive(self, holder: socket.socket) -> None:
         """Take a listening socket from a holder; a holder that says anything else, or goes, is let go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import socket
@@ -21,7 +22,7 @@ from bacalhau_jupyter.engines.network.domains import Domains
 from bacalhau_jupyter.engines.network.doors import SOCKET, Doors, _Door, _listen
 from bacalhau_jupyter.engines.network.proxy import CONNECTIONS, REFUSALS, Rules
 from bacalhau_jupyter.transfer.core.reach import Reach
-from tests.services.waiting import settled
+from tests.services.waiting import settled, until
 
 TIMEOUT_S = 60.0
 RULES = Rules("j-1", Domains(["good.example"]), Reach(), lambda reason: None)
@@ -196,3 +197,43 @@ def test_both_kinds_of_processor_get_the_same_calls() -> None:
     )
     assert holder.program("/d", 3128, "aarch64")[:20].hex() == "7f454c4602010100" + "00" * 8 + "0200b700"
     assert not holder.is_supported("riscv64")
+
+
+class Exhausted:
+    """A listening socket of a process that has no descriptor left for a while."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.listening, self.refused, self.refuses = listening, 0, True
+
+    def fileno(self) -> int:
+        return self.listening.fileno()
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.refuses:
+            self.refused += 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return self.listening.accept()
+
+    def close(self) -> None:
+        self.listening.close()
+
+
+async def test_a_holder_waits_while_there_are_no_descriptors_and_keeps_no_processor_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = _Door(tmp_path / "d", RULES)
+    exhausted = Exhausted(door._socket)
+    monkeypatch.setattr(door, "_socket", exhausted)
+    monkeypatch.setattr("bacalhau_jupyter.engines.network.doors.RETRY_S", 3600.0)
+    with socket.socket(socket.AF_UNIX) as there, socket.create_server(("127.0.0.1", 0)) as way:
+        there.connect(str(tmp_path / "d" / SOCKET))
+        await until(lambda: exhausted.refused)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert exhausted.refused == 1 and door._pause is not None
+        door._pause.cancel()
+        exhausted.refuses = False
+        door._look_out()
+        socket.send_fds(there, [b"\0"], [way.fileno()])
+        await until(door.ready.is_set)
+    await door.close()
