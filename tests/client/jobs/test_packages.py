@@ -203,6 +203,7 @@ def test_credentials_of_the_index_are_nowhere_but_in_the_request(
         result = job.result()
         said = f"{job.describe()}{job.history()}{result.executions}{result.stdout}{result.stderr}{capfd.readouterr()}"
     assert "index-secret" not in said
+    node.stop()  # else a file may go between the look and the reading
     for path in found(node.repo.path, "*"):
         if path.is_file() and not path.is_symlink():
             assert b"index-secret" not in path.read_bytes(), path
