@@ -80,6 +80,7 @@ class World:
         self.options: list[str] = []
         self.allow(f"{self.counter}:rw")
         self.node: ServedNode | None = None
+        self._with_docker: ServedNode | None = None
         self.node_id = ""
 
     # ---- the node
@@ -144,6 +145,8 @@ class World:
         OSError
             It was not.
         """
+        if job.task.engine.type == "docker":
+            self._wait_for_docker()
         body = json.dumps({"Job": json.loads(encode(job))}).encode()
         request = urllib.request.Request(
             (url or self.running.url) + JOBS,
@@ -153,6 +156,19 @@ class World:
         )
         with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S) as answer:
             return str(json.load(answer)["JobID"])
+
+    def _wait_for_docker(self) -> None:
+        """Wait until the node offers Docker: its start waits for the answer of an engine for two seconds only."""
+        node = self.running
+        if node is self._with_docker:
+            return
+
+        def look() -> bool:
+            info = self.get(f"/api/v1/orchestrator/nodes/{self.node_id}")["Node"]["Info"]["ComputeNodeInfo"]
+            return "docker" in info["ExecutionEngines"]
+
+        assert wait_until(look, timeout_s=60, interval_s=0.05), node.tail()
+        self._with_docker = node
 
     def stop_job_unless_over(self, job_id: str) -> None:
         """Stop a job and wait until it is over."""
