@@ -22,6 +22,7 @@ from tests.compute.peer import Bench
 from tests.engines.docker.cut_link import CutLink
 from tests.services import docker_engine as services
 from tests.services import leaks
+from tests.services.waiting import until
 
 LONG_S = 240.0
 """A far engine that was sending when packets vanished holds the container for about as long again (decision 0122)."""
@@ -59,7 +60,8 @@ class FarBench(Bench):
         )
 
     async def begin(self, task: Task) -> Execution:
-        """Have a task accepted."""
+        """Have a task accepted, once the node knows its engine: that may answer late."""
+        await until(lambda: "docker" in (self.node.info().compute_node_info.execution_engines or ()))
         execution = make_execution(task, node_id=self.node_id)
         bid = await self.peer.bid(execution)
         assert bid.accepted, bid.events
