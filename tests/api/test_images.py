@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -28,12 +29,16 @@ from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.engines.images.store import Images
 from bacalhau_jupyter.grammar.images.verbs import images_table
 from bacalhau_jupyter.models.errors import Conflict
-from bacalhau_jupyter.models.records.kept.images import PATH, KnownImage, KnownImages
+from bacalhau_jupyter.models.records.kept.images import PATH, KnownImage, KnownImages, PullProgress
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.node.roles.images import NodeImages, open_stores
+from bacalhau_jupyter.node.roles.pulling import Pulling
+from bacalhau_jupyter.plugins.images import KeptImage
 from bacalhau_jupyter.transfer.core.reach import Reach
 from tests.api.conftest import KEY, READ_KEY, Reader
 from tests.api.recorder import Agent
 from tests.engines.images.building import build, file, layer, save
+from tests.services.waiting import until
 
 
 @dataclass
@@ -51,9 +56,21 @@ class Served:
             return answer.status, await answer.json()
 
 
+class Endless(Images):
+    """A store whose pulls get on, and are never through."""
+
+    pulls = 0
+
+    async def pull(self, reference: str, progress: Progress = no_progress) -> KeptImage:
+        self.pulls += 1
+        progress(Reading("pulling image", 1, 2))
+        await asyncio.Event().wait()
+        raise AssertionError(reference)
+
+
 @asynccontextmanager
-async def serving(root: Path, *, trusted: bool) -> AsyncIterator[Served]:
-    store = Images(root / "images", reach=Reach(), env={}, home=root)
+async def serving(root: Path, *, trusted: bool, kind: type[Images] = Images) -> AsyncIterator[Served]:
+    store = kind(root / "images", reach=Reach(), env={}, home=root)
     await store.open()
     # The client is this very process, which a node would not take for its user.
     sockets = TrustedSockets(enabled=trusted, processes=ProcessTable(os.getuid(), pid=-1))
@@ -115,10 +132,12 @@ async def test_a_key_does_not_open_paths_of_the_machine(tmp_path: Path, layout: 
             ("DELETE", "", {}),
             ("POST", "/remove", {"Image": "tools:1"}),
             ("POST", "/pull", {"Image": "tools:1"}),
+            ("POST", "/pull/stop", {"Image": "tools:1"}),
         ):
             assert (await served.ask(method, path, key=READ_KEY, **body))[0] == 403
             assert (await served.ask(method, path, key="", **body))[0] == 401
-        assert (await served.ask("GET", key=READ_KEY))[0] == 403
+        for path in ("", "/pull/progress?image=tools:1"):
+            assert (await served.ask("GET", path, key=READ_KEY))[0] == 403
         status, gone = await served.ask("POST", "/remove", Image="tools:1")
         assert status == 200 and gone["Count"] == 1 and await served.store.images() == []
 
@@ -133,6 +152,7 @@ async def test_a_key_does_not_open_paths_of_the_machine(tmp_path: Path, layout: 
         ("/pull", {}, 400),
         ("/pull", {"Image": "Not:a:name"}, 400),
         ("/pull", {"Image": "127.0.0.1:1/x"}, 403),
+        ("/pull/stop", {"Image": 7}, 400),
         ("/remove", {}, 400),
         ("/remove", {"Image": "not here"}, 400),
         ("/remove", {"Image": "nothere:1"}, 404),
@@ -146,6 +166,41 @@ async def test_bad_orders_are_told(path: str, body: dict[str, Any], status: int,
         assert "Traceback" not in refusal["Message"]
 
 
+async def test_a_pull_is_told_and_stopped_for_all_who_ordered_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, trusted=True, kind=Endless) as served:
+        api, store = AsyncAPI(Endpoint(url=served.url)), served.store
+        assert isinstance(store, Endless)
+        readings: list[Reading] = []
+        orders = [asyncio.create_task(api.images.pull("tools:1", readings.append)) for _ in range(2)]
+        await until(lambda: store.pulls == 2 and bool(readings))
+        assert readings[-1] in (Reading("pulling image"), Reading("pulling image", 1, 2))
+        other = asyncio.create_task(api.images.pull("tools:2"))
+        await until(lambda: store.pulls == 3)
+
+        await api.images.stop_pull("tools:1")
+
+        for order in orders:
+            with pytest.raises(Conflict, match=r"the pull of tools:1 was stopped"):
+                await order
+        assert not other.done()
+        await api.images.stop_pull("tools:2")
+        assert isinstance((await asyncio.gather(other, return_exceptions=True))[0], Conflict)
+        await api.close()
+
+
+async def test_a_node_that_stops_is_no_wish_of_a_person(tmp_path: Path) -> None:
+    pulling = Pulling()
+    store = Endless(tmp_path / "images", reach=Reach(), env={}, home=tmp_path)
+    task = asyncio.create_task(pulling.pull(store, "tools:1"))
+    async for each in pulling.follow("tools:1"):
+        if each.done:
+            break
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert pulling.progress("tools:1") == PullProgress()
+
+
 async def test_an_image_in_use_is_not_removed(tmp_path: Path, layout: Path) -> None:
     async with serving(tmp_path, trusted=True) as served:
         await served.store.load(layout)
@@ -157,6 +212,7 @@ async def test_an_image_in_use_is_not_removed(tmp_path: Path, layout: Path) -> N
 
 async def test_a_node_without_a_store_says_so() -> None:
     images = NodeImages(list)
+    await images.stop_pull("x")
     assert await images.list() == KnownImages() and images.usage() is None
     for work in (images.load(os.devnull), images.pull("x"), images.remove("x")):
         with pytest.raises(Conflict, match="keeps no images of its own") as refused:

@@ -78,6 +78,8 @@ ROUTES = [
     Route("DELETE", IMAGES),
     Route("POST", f"{IMAGES}/load", body="image_file"),
     Route("POST", f"{IMAGES}/pull", body="image"),
+    Route("POST", f"{IMAGES}/pull/stop", body="image"),
+    Route("GET", f"{IMAGES}/pull/progress"),
     Route("POST", f"{IMAGES}/remove", body="image"),
     Route("GET", f"{API}/auth"),
     Route("GET", f"{API}/auth/{{text}}"),

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bacalhau_jupyter import Client, docker
+from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.models.records.kept.images import PullProgress
 from tests.cli.running import shell_of
+from tests.engines.images.building import Shelf, build, file, layer, layers_of, serving
 from tests.services.node_fixtures import NodeFactory
 from tests.services.registry import Registry
 
 pytestmark = [pytest.mark.docker, pytest.mark.process]
 WITHOUT_DOCKER = ("-c", "Engines.Docker.Runtimes=bubblewrap")
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    """A registry that lies where it is told to."""
+    with serving() as running:
+        yield running
 
 
 def test_an_image_from_a_file_runs_jobs_and_stays_over_a_restart(
@@ -59,3 +74,43 @@ def test_an_image_is_pulled_before_a_job_needs_it(
     assert "does not have it" in typo.stderr
     ran = shell("docker", "run", "--follow", pushed.tagged, "--", "echo", "from the store")
     assert ran.stdout == "from the store\n", ran.stderr
+
+
+def test_a_pull_in_a_terminal_says_how_far_it_is_and_ends_with_who_interrupts_it(
+    node_factory: NodeFactory, shelf: Shelf, tmp_path: Path
+) -> None:
+    image = build(layer(file("a", os.urandom(50_000))))
+    reference = shelf.put(image)
+    shelf.stalls.add(layers_of(image)[0]["digest"])
+    allowed = ("-c", f"Compute.AllowListedAddresses={shelf.address}")
+    node = node_factory(*WITHOUT_DOCKER, *allowed, data_dir=tmp_path / "repo")
+    terminal, slave = pty.openpty()
+    pulling = subprocess.Popen(
+        [sys.executable, "-m", "bacalhau_jupyter", "image", "pull", reference],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **node.client_env()},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        text=True,
+    )
+    os.close(slave)
+    shown = b""
+    try:
+        while b" kB of " not in shown:
+            shown += os.read(terminal, 4096)
+        pulling.send_signal(signal.SIGINT)
+        output, _ = pulling.communicate(timeout=60)
+    finally:
+        pulling.kill()
+        os.close(terminal)
+    assert b"pulling image 2" in shown and pulling.returncode != 0 and "Traceback" not in output
+
+    with Client(node.url, api_key=node.key) as client:
+
+        async def progress(api: AsyncAPI) -> PullProgress:
+            async for each in api.images.progress(reference):
+                return each
+            raise AssertionError
+
+        assert client.call(progress) == PullProgress()
+    assert "There are no images" in shell_of(node, tmp_path)("image", "list").stdout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from bacalhau_jupyter.models.records.environments import (
@@ -10,7 +10,7 @@ from bacalhau_jupyter.models.records.environments import (
     PythonDescription,
     RegisteredEnvironment,
 )
-from bacalhau_jupyter.models.records.kept.images import KnownImages
+from bacalhau_jupyter.models.records.kept.images import KnownImages, PullProgress
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.models.records.packages import KeepPackages, PackagesState
 
@@ -62,6 +62,14 @@ class ImageService(Protocol):
 
     async def pull(self, image: str) -> KnownImages:
         """Take an image from its registry; return it."""
+        ...
+
+    async def stop_pull(self, image: str) -> None:
+        """End the pulls of an image that people ordered; jobs that wait for it go on."""
+        ...
+
+    def progress(self, image: str) -> AsyncIterator[PullProgress]:
+        """Yield how far the pull of an image is, now and at each change, without end."""
         ...
 
     async def remove(self, image: str) -> DiskUsage:

@@ -47,6 +47,7 @@ ACTS: dict[tuple[str, str], Act] = {
     ("DELETE", "/api/v1/compute/packages"): Act("clear", "packages"),
     ("POST", f"{IMAGES}/load"): Act("load", "image"),
     ("POST", f"{IMAGES}/pull"): Act("pull", "image"),
+    ("POST", f"{IMAGES}/pull/stop"): Act("stop the pull of", "image"),
     ("POST", f"{IMAGES}/remove"): Act("remove", "image"),
     ("DELETE", IMAGES): Act("clear", "images"),
     ("POST", ENVIRONMENTS): Act("register", "environment"),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from bacalhau_jupyter.client.connection.calls.hosts import HostCalls
-from bacalhau_jupyter.client.results.progress import run_shown
 from bacalhau_jupyter.grammar.root import bacalhau, client
-from bacalhau_jupyter.models.errors import BacalhauError, NotImplementedHere
+from bacalhau_jupyter.grammar.stoppable import run_stoppable
+from bacalhau_jupyter.models.errors import NotImplementedHere
 from bacalhau_jupyter.models.records.hosts import FEATURE
 from bacalhau_jupyter.models.records.progress import Progress
 from bacalhau_jupyter.models.text import readable
@@ -56,17 +55,9 @@ def call_shown(
     NotImplementedHere
         It has no hosts.
     """
-    connected = _connected(doing)
-
-    async def done(progress: Progress) -> T:
-        return await connected.acall(lambda api: work(api.hosts, progress))
-
-    try:
-        return run_shown(connected.portal, done)
-    except KeyboardInterrupt:
-        with contextlib.suppress(BacalhauError):
-            connected.call(lambda api: stop(api.hosts))
-        raise
+    return run_stoppable(
+        _connected(doing), lambda api, progress: work(api.hosts, progress), lambda api: stop(api.hosts)
+    )
 
 
 def _connected(doing: str) -> Client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,9 +13,13 @@ from bacalhau_jupyter.grammar import completing
 from bacalhau_jupyter.grammar.flags.printing import print_options
 from bacalhau_jupyter.grammar.output import Result, Table, Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
+from bacalhau_jupyter.grammar.stoppable import run_stoppable
 from bacalhau_jupyter.models.errors import NotImplementedHere
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.records.kept.images import FEATURE, KnownImage, KnownImages
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.client.client import Client
 
 T = TypeVar("T")
 
@@ -36,6 +40,11 @@ def call(work: Callable[[ImageCalls], Awaitable[T]]) -> T:
     NotImplementedHere
         It keeps none.
     """
+    connected = _connected()
+    return connected.call(lambda api: work(api.images))
+
+
+def _connected() -> Client:
     connected = client()
     if FEATURE not in connected.info.features:
         raise NotImplementedHere(
@@ -43,7 +52,7 @@ def call(work: Callable[[ImageCalls], Awaitable[T]]) -> T:
             hint="it is not one of bacalhau-jupyter, an older one, or one that runs no jobs; `connect --own` leads "
             "back to your own node",
         )
-    return connected.call(lambda api: work(api.images))
+    return connected
 
 
 @image.command("list")
@@ -69,8 +78,16 @@ def image_load(path: Path, **show: Any) -> Result:
 @click.argument("image")
 @print_options
 def image_pull(image: str, **show: Any) -> Result:
-    """Take IMAGE from its registry before a job needs it, or again where its tag means another one by now."""
-    return images_table(call(lambda images: images.pull(image)), wide=show["wide"])
+    """Take IMAGE from its registry before a job needs it, or again where its tag means another one by now.
+
+    Ctrl-C ends the pull.
+    """
+    pulled = run_stoppable(
+        _connected(),
+        lambda api, progress: api.images.pull(image, progress),
+        lambda api: api.images.stop_pull(image),
+    )
+    return images_table(pulled, wide=show["wide"])
 
 
 @image.command("remove")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from bacalhau_jupyter.lib.news import News
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, EngineError, NotFound
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.names import shown
@@ -14,8 +15,6 @@ from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.node.hosts.ways import PushingEngine
 
-FRAME_S = 0.2
-"""Seconds between two words on how far a copy is."""
 _IMAGE_LIMIT = 300
 
 
@@ -36,7 +35,7 @@ class Copying:
         self._image = ""
         self._reading: Reading | None = None
         self._task: asyncio.Task[int] | None = None
-        self._changed = asyncio.Event()
+        self._news = News(self.progress)
 
     @property
     def text(self) -> str:
@@ -59,18 +58,13 @@ class Copying:
             text=text, image=self._image, done=reading.done, total=reading.total or 0, note=", ".join(parts)
         )
 
-    async def follow(self) -> AsyncIterator[HostProgress]:
+    def follow(self) -> AsyncIterator[HostProgress]:
         """Yield how far it is, now and at each change, until the reader goes."""
-        while True:
-            changed = self._changed
-            yield self.progress()
-            await changed.wait()
-            await asyncio.sleep(FRAME_S)
+        return self._news.follow()
 
     def tell(self) -> None:
         """Tell who follows that something is new."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._news.tell()
 
     async def push(self, engine: PushingEngine, image: str) -> int:
         """Copy an image of this machine's Docker Engine; return how many bytes were sent.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import Conflict, NotFound
-from bacalhau_jupyter.models.records.kept.images import KnownImage, KnownImages
+from bacalhau_jupyter.models.records.kept.images import KnownImage, KnownImages, PullProgress
 from bacalhau_jupyter.models.records.node import DiskUsage
+from bacalhau_jupyter.node.roles.pulling import Pulling
 from bacalhau_jupyter.plugins.images import ImageKeeper, KeepsImages, KeptImage
 
 
@@ -31,6 +32,7 @@ class NodeImages:
 
     def __init__(self, stores: Callable[[], Sequence[ImageKeeper]]) -> None:
         self._stores = stores
+        self._pulling = Pulling()
 
     async def list(self) -> KnownImages:
         """Return all images."""
@@ -58,8 +60,16 @@ class NodeImages:
         stores = self._stores()
         if not stores:
             raise _none()
-        pulled = await stores[0].pull(image)
+        pulled = await self._pulling.pull(stores[0], image)
         return KnownImages(images=[_known(pulled)], size=stores[0].size, limit=stores[0].quota)
+
+    async def stop_pull(self, image: str) -> None:
+        """End the pulls of an image that people ordered; jobs that wait for it go on."""
+        await self._pulling.stop(image)
+
+    def progress(self, image: str) -> AsyncIterator[PullProgress]:
+        """Yield how far the pull of an image is, now and at each change, without end."""
+        return self._pulling.follow(image)
 
     async def remove(self, image: str) -> DiskUsage:
         """Remove an image; return what is gone."""

@@ -6,16 +6,27 @@ user behind its socket, as for environments. To pull and to remove images, all t
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from aiohttp import web
 
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import body
 from bacalhau_jupyter.api.http.own_user import own_user_only
+from bacalhau_jupyter.api.http.websocket import push
 from bacalhau_jupyter.api.services.kept import ImageService
 from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.records.kept.images import PATH, LoadImages, PullImage, RemoveImage
+from bacalhau_jupyter.models.records.kept.images import (
+    PATH,
+    LoadImages,
+    PullImage,
+    PullProgress,
+    RemoveImage,
+    StopPull,
+)
 
 _WAY_OUT = (
     "Run `bacalhau-jupyter image load PATH` as that user on the node's machine (with API.TrustLocalUser on)."
@@ -36,6 +47,8 @@ class ImageRoutes:
             web.delete(PATH, self.clean),
             web.post(f"{PATH}/load", self.load),
             web.post(f"{PATH}/pull", self.pull),
+            web.post(f"{PATH}/pull/stop", self.stop_pull),
+            web.get(f"{PATH}/pull/progress", self.progress, allow_head=False),
             web.post(f"{PATH}/remove", self.remove),
         ]
 
@@ -60,6 +73,17 @@ class ImageRoutes:
             raise BadRequest("the body names no image")
         return answer(request, await self._images.pull(order.image))
 
+    async def stop_pull(self, request: web.Request) -> web.Response:
+        """End the pulls of one image; answer with the images that are here."""
+        order = await body(request, StopPull)
+        request[DEED] = Deed(name=order.image)
+        await self._images.stop_pull(order.image)
+        return answer(request, await self._images.list())
+
+    async def progress(self, request: web.Request) -> web.StreamResponse:
+        """A websocket: how far the pull of ``?image=`` is, one `PullProgress` per frame; it does not end by itself."""
+        return await push(request, _frames(self._images.progress(request.query.get("image", ""))))
+
     async def remove(self, request: web.Request) -> web.Response:
         """Remove one image; answer with what is gone."""
         order = await body(request, RemoveImage)
@@ -71,3 +95,8 @@ class ImageRoutes:
     async def clean(self, request: web.Request) -> web.Response:
         """Remove the images that no job uses; answer with what is gone."""
         return answer(request, await self._images.clean())
+
+
+async def _frames(news: AsyncIterator[PullProgress]) -> AsyncIterator[str]:
+    async for each in news:
+        yield encode(each).decode()

@@ -56,6 +56,28 @@ class PullImage(Wire):
     image: str = always("")
 
 
+class StopPull(Wire):
+    """The order to end the pulls of an image that people ordered, by the name that they gave."""
+
+    image: str = always("")
+
+
+class PullProgress(Wire):
+    """How far the pull of an image is.
+
+    Attributes
+    ----------
+    phase
+        What is being done, in words; empty where nothing is.
+    done, total
+        Bytes; a total of 0 is not known.
+    """
+
+    phase: str = always("")
+    done: int = 0
+    total: int = 0
+
+
 class RemoveImage(Wire):
     """The order to remove an image, by its name, digest or ID."""
 
