@@ -63,6 +63,24 @@ async def test_a_trap_fails_the_job_for_good_and_says_what_happened_where(
     assert result.outcome.error is not None and result.outcome.error.fails_job
 
 
+@pytest.mark.parametrize(
+    ("grown", "words"),
+    [
+        (500, "; it had taken 32.8 MB of the 65.5 MB of memory that it may have"),
+        (100, ""),
+    ],
+)
+async def test_a_module_that_gives_up_near_its_limit_of_memory_is_told(
+    bench: Bench, grown: int, words: str
+) -> None:
+    module = compiled(f"""(module (memory (export "memory") 0) (func $allocate (param i32)
+        (if (i32.eq (memory.grow (local.get 0)) (i32.const -1)) (then unreachable)))
+      (func (export "_start") (call $allocate (i32.const {grown})) (call $allocate (i32.const 1001))))""")
+    result = await bench.run(module, memory=1000 * 65536)
+    assert "`unreachable` instruction executed (in allocate" in result.error
+    assert result.error.partition(")")[2] == words
+
+
 async def test_what_was_printed_before_a_trap_is_kept(bench: Bench) -> None:
     result = await bench.run(printing("so far", "unreachable"))
     assert (result.stdout, result.outcome.reason) == ("so far", EndReason.ERROR)

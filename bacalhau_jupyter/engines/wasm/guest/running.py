@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from bacalhau_jupyter.engines.supervised.supervisor.confine import FIRST_FILE
 from bacalhau_jupyter.engines.wasm.guest.library import (
     EXTERN_FUNC,
+    EXTERN_MEMORY,
     Callback,
     Extern,
     Failed,
     Func,
     Instance,
     Library,
+    Memory,
     Value,
     define_function,
 )
@@ -32,6 +34,7 @@ else:
 
 INITIALIZE = "_initialize"
 """What a module without ``_start`` exports for being set up (WASI's reactors)."""
+UNREACHABLE, MEMORY = "`unreachable`", b"memory"
 MAX_TEXT = 2000
 MAX_TABLES, MAX_ENTRIES = 10, 10_000_000
 """Tables of a module, and entries of one, where nothing bounds the process."""
@@ -256,7 +259,34 @@ class _Guest:
             results,
             ctypes.byref(trap),
         )
-        return self._went_well(error, trap, "the module failed")
+        if self._went_well(error, trap, "the module failed"):
+            return True
+        if UNREACHABLE in self._end:
+            self._end += self._taken(instance)
+        return False
+
+    def _taken(self, instance: Instance) -> str:
+        """Say how much of its memory a module had, where that may be why it gave up; else nothing.
+
+        A module whose ``memory.grow`` fails mostly ends itself by ``unreachable``, and nobody says why.
+        """
+        export, limit = Extern(), self._work["memory"]
+        found = self._library.call(
+            "wasmtime_instance_export_get",
+            self._context,
+            ctypes.byref(instance),
+            MEMORY,
+            len(MEMORY),
+            ctypes.byref(export),
+        )
+        if limit <= 0 or not found or export.kind != EXTERN_MEMORY:
+            return ""
+        memory: Memory = export.of.memory
+        size = self._library.call("wasmtime_memory_data_size", self._context, ctypes.byref(memory))
+        # Containers of most languages double when they grow.
+        if 2 * size < limit:
+            return ""
+        return f"; it had taken {size / 1e6:.1f} MB of the {limit / 1e6:.1f} MB of memory that it may have"
 
     def _went_well(self, error: Any, trap: ctypes.c_void_p, what: str) -> bool:
         self._end = "exit 0"
