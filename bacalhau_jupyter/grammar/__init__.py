@@ -10,13 +10,12 @@ from bacalhau_jupyter.grammar import (
     access,
     cluster,
     configuration,
-    docker,
+    engines,
     hosts,
     images,
     jobs,
     nodes,
     notebooks,
-    wasm,
 )
 from bacalhau_jupyter.grammar.root import Group, bacalhau
 from bacalhau_jupyter.grammar.specs import described, read_spec, spec_of
@@ -29,7 +28,7 @@ __all__ = [
     "cluster",
     "configuration",
     "described",
-    "docker",
+    "engines",
     "hosts",
     "images",
     "jobs",
@@ -38,5 +37,4 @@ __all__ = [
     "read_spec",
     "spec_of",
     "submit",
-    "wasm",
 ]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from bacalhau_jupyter.grammar import Group, completing
+from bacalhau_jupyter.grammar.engines.wasm import module_options
 from bacalhau_jupyter.grammar.examples import CELLS
 from bacalhau_jupyter.grammar.flags.options import (
     modules_option,
@@ -18,7 +19,6 @@ from bacalhau_jupyter.grammar.flags.options import (
 from bacalhau_jupyter.grammar.flags.waiting import wait_options
 from bacalhau_jupyter.grammar.help import Verb
 from bacalhau_jupyter.grammar.session import PROFILE, overrides
-from bacalhau_jupyter.grammar.wasm import module_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -31,8 +31,8 @@ from bacalhau_jupyter.grammar.images.verbs import images_table
 from bacalhau_jupyter.models.errors import Conflict
 from bacalhau_jupyter.models.records.kept.images import PATH, KnownImage, KnownImages, PullProgress
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
-from bacalhau_jupyter.node.roles.images import NodeImages, open_stores
-from bacalhau_jupyter.node.roles.pulling import Pulling
+from bacalhau_jupyter.node.roles.kept.images import NodeImages, open_stores
+from bacalhau_jupyter.node.roles.kept.pulling import Pulling
 from bacalhau_jupyter.plugins.images import KeptImage
 from bacalhau_jupyter.transfer.core.reach import Reach
 from tests.api.conftest import KEY, READ_KEY, Reader

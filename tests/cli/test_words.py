@@ -147,7 +147,8 @@ def test_every_command_that_is_ours_exists() -> None:
 
 
 def test_every_flag_of_a_long_command_has_a_group() -> None:
-    from bacalhau_jupyter.grammar import bacalhau, docker, jobs
+    from bacalhau_jupyter.grammar import bacalhau, jobs
+    from bacalhau_jupyter.grammar.engines import docker
     from bacalhau_jupyter.grammar.help import ungrouped
     from bacalhau_jupyter.notebook.cell_grammar import cell
 

@@ -36,8 +36,8 @@ from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.node.roles.audit import start_audit
 from bacalhau_jupyter.node.roles.halves import Halves
+from bacalhau_jupyter.node.roles.kept.received import EveryCleaner
 from bacalhau_jupyter.node.roles.orchestrator import OrchestratorHalf
-from bacalhau_jupyter.node.roles.received import EveryCleaner
 from bacalhau_jupyter.node.roles.stopping import bounded
 from bacalhau_jupyter.node.roles.trust import authenticators, has_new_authentication, policies
 from bacalhau_jupyter.tls.front import Certificates

@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.records.environments import (
 )
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.node.roles.compute import ComputeHalf, Place, Surroundings, start_half
-from bacalhau_jupyter.node.roles.images import NodeImages, open_stores
+from bacalhau_jupyter.node.roles.kept.images import NodeImages, open_stores
 from bacalhau_jupyter.plugins.engine import CombinedEngine, Engine, Environments
 from bacalhau_jupyter.plugins.source import Packages
 

@@ -22,9 +22,9 @@ from bacalhau_jupyter.node.cluster.plan import split_host
 from bacalhau_jupyter.node.cluster.service import Clustering
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.node.roles.database import open_database
-from bacalhau_jupyter.node.roles.received import NO_ADDRESS, keep_for, start_received
+from bacalhau_jupyter.node.roles.kept.received import NO_ADDRESS, keep_for, start_received
+from bacalhau_jupyter.node.roles.kept.uploads import start_uploads
 from bacalhau_jupyter.node.roles.stopping import bounded
-from bacalhau_jupyter.node.roles.uploads import start_uploads
 from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.orchestrator.base import NodeQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator

@@ -271,7 +271,7 @@ class _Guest:
         A module whose ``memory.grow`` fails mostly ends itself by ``unreachable``, and nobody says why.
         """
         export, limit = Extern(), self._work["memory"]
-        found = self._library.call(
+        is_exported = self._library.call(
             "wasmtime_instance_export_get",
             self._context,
             ctypes.byref(instance),
@@ -279,7 +279,7 @@ class _Guest:
             len(MEMORY),
             ctypes.byref(export),
         )
-        if limit <= 0 or not found or export.kind != EXTERN_MEMORY:
+        if limit <= 0 or not is_exported or export.kind != EXTERN_MEMORY:
             return ""
         memory: Memory = export.of.memory
         size = self._library.call("wasmtime_memory_data_size", self._context, ctypes.byref(memory))

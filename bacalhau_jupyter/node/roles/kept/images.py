@@ -11,7 +11,7 @@ from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.records.kept.images import KnownImage, KnownImages, PullProgress
 from bacalhau_jupyter.models.records.node import DiskUsage
-from bacalhau_jupyter.node.roles.pulling import Pulling
+from bacalhau_jupyter.node.roles.kept.pulling import Pulling
 from bacalhau_jupyter.plugins.images import ImageKeeper, KeepsImages, KeptImage
 
 
