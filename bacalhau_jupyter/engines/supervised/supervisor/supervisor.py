@@ -15,11 +15,11 @@ import select
 import sys
 import time
 
-from bacalhau_jupyter.engines.supervised.supervisor import advice, confine
+from bacalhau_jupyter.engines.supervised.supervisor import confine
 from bacalhau_jupyter.engines.supervised.supervisor import exit_record as record
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
-from bacalhau_jupyter.engines.supervised.supervisor.frames import MAX_PAYLOAD, STDERR, STDOUT, Log
 from bacalhau_jupyter.engines.supervised.supervisor.node_watch import Node
+from bacalhau_jupyter.engines.supervised.supervisor.relay import Relay
 from bacalhau_jupyter.engines.supervised.supervisor.ways import ways
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ class Supervisor:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.ways = ways(plan, LOCK_FD)
-        self.log = Log(plan["out"], plan["log_limit"])
+        self.relay = Relay(plan, self._log_failed)
         self.reason = ""
         self.error = ""
         self.main = -1
@@ -55,11 +55,9 @@ class Supervisor:
         self.timeout_at = 0.0
         self.polite_until = 0.0
         self.asked: set[int] = set()
-        self.streams: dict[int, int] = {}
         self.reported = -1
         self.report = b""
         self.holder = -1
-        self.tail = b""
         self.node: Node | None = None
         self.group: Group | None = None
         self.disk: Disk | None = None
@@ -124,7 +122,7 @@ class Supervisor:
             os.close(each)
         if self.group:
             self.group.entered()
-        self.streams = {out_read: STDOUT, err_read: STDERR}
+        self.relay.begin(out_read, err_read)
         self.timeout_at = started + self.plan["timeout_s"] if self.plan["timeout_s"] else 0.0
         failed = os.read(failure_read, 4096)
         os.close(failure_read)
@@ -174,15 +172,14 @@ class Supervisor:
         self.node = Node(self.plan["node_file"], self.plan["grace_s"])
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
-        for stream in self.streams:
-            poll.register(stream, select.POLLIN)
+        self.relay.watch(poll)
         if self.disk:
             poll.register(self.disk.report, select.POLLIN)
         watched = -1
         if os.access(self.plan["cancel_file"], os.F_OK):
             self.stop("cancelled")
         self._reap()
-        while not (self.ended and not self.streams):
+        while not self.ended or self.relay.is_open:
             if self.node.watch != watched:
                 if watched >= 0:
                     poll.unregister(watched)
@@ -192,16 +189,15 @@ class Supervisor:
             for ready, _ in poll.poll(self._wait_ms()):
                 if ready == self.wake:
                     self._on_signal()
-                elif ready in self.streams:
-                    self._relay(ready, poll)
+                elif self.relay.has(ready):
+                    self.relay.pass_on(ready)
                 elif self.node.watch == ready:
                     self.node.gone()
                 elif self.disk and self.disk.heard() > self.disk.limit:
                     self._over_disk()
             self._check_times()
             if self.ended:  # no writer is left: what the pipes hold is all there is
-                for stream in list(self.streams):
-                    self._drain(stream, poll)
+                self.relay.drain()
 
     def _wait_ms(self) -> int:
         times = [at for at in (self.timeout_at, self.polite_until) if at]
@@ -239,40 +235,9 @@ class Supervisor:
             if not self.ended:
                 self._kill()
 
-    def _relay(self, stream: int, poll: select.poll) -> bool:
-        """Pass on one chunk; False when the stream has ended or has nothing now."""
-        try:
-            data = os.read(stream, MAX_PAYLOAD)
-        except BlockingIOError:
-            return False
-        if not data:
-            self._forget(stream, poll)
-            return False
-        try:
-            self.log.write(self.streams[stream], data)
-        except OSError as error:
-            self._log_failed(error)
-        if self.plan["advice"] and self.streams[stream] == STDERR:
-            self.tail = (self.tail + data)[-advice.TAIL :]
-        return True
-
-    def _drain(self, stream: int, poll: select.poll) -> None:
-        while self._relay(stream, poll):
-            pass
-        if stream in self.streams:
-            self._forget(stream, poll)
-
-    def _forget(self, stream: int, poll: select.poll) -> None:
-        poll.unregister(stream)
-        os.close(stream)
-        del self.streams[stream]
-
-    def _log_failed(self, error: OSError) -> None:
+    def _log_failed(self, error: str) -> None:
         if not self.error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            problem = "no space left on the disk that holds it" if full else (error.strerror or str(error))
-            self.error = f"the execution's log could not be written: {problem}"
-            self.reason = "error"
+            self.reason, self.error = "error", error
             self._kill()
 
     def _may_look(self) -> bool:
@@ -382,10 +347,7 @@ class Supervisor:
                     self.reason = record.UNSTORED
         record.write_record(self.plan["record"], self.reason, code, self.error)
         try:
-            self.log.write(STDERR, lost)
-            if self.reason == "exited" and code and advice.helps(self.tail):
-                self.log.write(STDERR, self.plan["advice"].encode() + b"\n")
-            self.log.end()
+            self.relay.end(lost, has_failed=self.reason == "exited" and code != 0)
         except OSError:
             return  # the disk is full; the node ends the log when it reads the record
 
