@@ -146,7 +146,7 @@ class World:
             It was not.
         """
         if job.task.engine.type == "docker":
-            self._wait_for_docker()
+            self.wait_for_docker()
         body = json.dumps({"Job": json.loads(encode(job))}).encode()
         request = urllib.request.Request(
             (url or self.running.url) + JOBS,
@@ -157,18 +157,18 @@ class World:
         with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S) as answer:
             return str(json.load(answer)["JobID"])
 
-    def _wait_for_docker(self) -> None:
+    def wait_for_docker(self) -> None:
         """Wait until the node offers Docker: its start waits for the answer of an engine for two seconds only."""
         node = self.running
-        if node is self._with_docker:
-            return
+        if node is not self._with_docker:
+            offered = wait_until(lambda: self.offers_docker(self.node_id), timeout_s=60, interval_s=0.05)
+            assert offered, node.tail()
+            self._with_docker = node
 
-        def look() -> bool:
-            info = self.get(f"/api/v1/orchestrator/nodes/{self.node_id}")["Node"]["Info"]["ComputeNodeInfo"]
-            return "docker" in info["ExecutionEngines"]
-
-        assert wait_until(look, timeout_s=60, interval_s=0.05), node.tail()
-        self._with_docker = node
+    def offers_docker(self, node_id: str) -> bool:
+        """Whether a compute node has said that it runs Docker jobs."""
+        info = self.get(f"/api/v1/orchestrator/nodes/{node_id}")["Node"]["Info"]["ComputeNodeInfo"]
+        return "docker" in (info["ExecutionEngines"] or ())
 
     def stop_job_unless_over(self, job_id: str) -> None:
         """Stop a job and wait until it is over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import urllib.error
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,13 @@ class Town(World):
         assert wait_until(lambda: self.connected() == len(self.stations), timeout_s=60, interval_s=0.2), (
             self.report()
         )
+        for station in self.stations:
+            assert wait_until(partial(self.offers_docker, station.node_id), timeout_s=60, interval_s=0.2), (
+                self.report()
+            )
+
+    def wait_for_docker(self) -> None:
+        """Wait for nothing: the node that is asked runs no jobs, and the others are lost on purpose."""
 
     def connected(self) -> int:
         """Return how many compute nodes the orchestrator hears."""
