@@ -22,6 +22,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
     taken = 0
     elsewhere = 0
+    has_sent = threading.Event()
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -39,6 +40,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             for _ in range(HUGE // 65536):
                 self.wfile.write(bytes(65536))
                 Receiver.taken += 65536
+        Receiver.has_sent.set()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -47,6 +49,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def url() -> Iterator[str]:
     Receiver.taken = Receiver.elsewhere = 0
+    Receiver.has_sent.clear()
     with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -69,6 +72,7 @@ def test_the_exporters_take_no_more_of_it(url: str, signal: str, monkeypatch: py
         from opentelemetry.sdk.metrics.export import MetricsData
 
         _metric_exporter("http/protobuf").export(MetricsData(resource_metrics=[]))
+    assert Receiver.has_sent.wait(60)
     # What the buffers of both sides hold is gone, too.
     assert 0 < Receiver.taken < HUGE // 4
 
