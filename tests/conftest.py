@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-# Loaded before any test. Its summary would import it last of all, and parsing a module at that moment can fail with
-# "AST constructor recursion depth mismatch" on early Python 3.11 (python/cpython#106905).
+import signal
 from typing import Any
 
+# Loaded before any test. Its summary would import it last of all, and parsing a module at that moment can fail with
+# "AST constructor recursion depth mismatch" on early Python 3.11 (python/cpython#106905).
 import hypothesis
 import pytest
 
@@ -104,6 +105,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """See to what workers can't: none of them knows when the others are done."""
+    # A shell starts what runs in its background with Ctrl-C ignored, and what tests start would ignore it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("numprocesses", None):
         config.pluginmanager.register(EngineOfWorkers())
 

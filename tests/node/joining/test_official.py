@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from tests.node.joining.official_jobs import answer_of, joined, live, shell
@@ -66,6 +67,8 @@ def test_jobs_of_the_other_types_run_until_they_are_stopped_and_several_follow_t
     ]
     for job in lasting:
         official_orchestrator.wait_for(job, "Running")
+        # A job runs from when a node has said yes; its program begins later, and before there is nothing to follow.
+        assert wait_until(partial(has_begun, official_orchestrator, job), timeout_s=TIMEOUT_S)
     followers = [official_orchestrator.follow(job) for job in lasting * 2]
     try:
         for follower in followers:
@@ -81,6 +84,10 @@ def test_jobs_of_the_other_types_run_until_they_are_stopped_and_several_follow_t
             follower.kill()
             follower.communicate()
     assert wait_until(lambda: not live(node), timeout_s=TIMEOUT_S)
+
+
+def has_begun(official: OfficialOrchestrator, job: str) -> bool:
+    return "line" in official.cli("job", "logs", job).stdout
 
 
 def test_a_rejected_node_gets_no_job_until_it_is_approved(
