@@ -175,4 +175,12 @@ def _mark(path: Path) -> tuple[int, ...]:
         status = path.stat()
     except OSError:
         return ()
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    # The mode, too: many kernels count times in steps of 4 ms, and it may change within one.
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_mode,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )

@@ -151,3 +151,17 @@ def test_a_mark_changes_with_content_rights_and_where_a_link_leads(tmp_path: Pat
     marks.append(pair.mark())
     assert len(set(marks)) == 4
     assert pair.mark() == marks[-1]
+
+
+def test_other_rights_are_noticed_within_one_step_of_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, status_of = write_pair(tmp_path), Path.stat
+
+    def without_times(path: Path) -> os.stat_result:
+        return os.stat_result((*status_of(path)[:7], 0, 0, 0))
+
+    monkeypatch.setattr(Path, "stat", without_times)
+    before = pair.mark()
+    pair.key.chmod(0o400)
+    assert pair.mark() != before
