@@ -28,7 +28,8 @@ from tests.tls.test_hello import hello_of
 AUTHORITY = trustme.CA()
 AMPLE = ConnectionLimits(proven=500, own=500, strangers=500, stranger=500, sockets=10)
 NARROW = ConnectionLimits(proven=8, own=8, strangers=8, stranger=8, sockets=10)
-LIMIT_S = 30
+LIMIT_S = 60
+USUAL_S = 20.0
 
 
 def server_context(*names: str, protocols: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
@@ -89,7 +90,7 @@ async def echo(request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def serving(
-    *, host: str = "127.0.0.1", timeout_s: float = 20.0, limits: ConnectionLimits = AMPLE
+    *, host: str = "127.0.0.1", timeout_s: float = USUAL_S, limits: ConnectionLimits = AMPLE
 ) -> AsyncIterator[Served]:
     problems: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
@@ -128,6 +129,16 @@ async def fetched(served: Served, host: str = "localhost") -> dict[str, object]:
 
 async def opened(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", served.port)
+
+
+async def _give_time(served: Served) -> None:
+    """Let all that are accepted from now on have the usual time: a handshake may take its own on a busy machine."""
+    # It is accepted after all that came before, and closed once their time runs.
+    reader, writer = await opened(served)
+    writer.write(b"\0")
+    assert await rest_of(reader) == b""
+    writer.close()
+    served.front._timeout_s = USUAL_S
 
 
 async def rest_of(reader: asyncio.StreamReader) -> bytes:
@@ -176,6 +187,7 @@ async def test_a_plain_request_gets_a_sentence_even_with_a_long_body(size: int) 
 async def test_silent_connections_end_at_the_time_limit_and_others_are_served_meanwhile() -> None:
     async with serving(timeout_s=1.0) as served:
         silent = [await opened(served) for _ in range(300)]
+        await _give_time(served)
         assert (await fetched(served))["secure"] is True
         assert await asyncio.gather(*(rest_of(reader) for reader, _ in silent)) == [b""] * 300
         for _, writer in silent:
@@ -212,6 +224,7 @@ async def test_nonsense_ends_the_connection_without_an_answer_in_clear(nonsense:
         # OpenSSL says why in an alert (21); nothing else may be said.
         assert answer == b"" or answer[0] == 21
         writer.close()
+        await _give_time(served)
         assert (await fetched(served))["secure"] is True
 
 
