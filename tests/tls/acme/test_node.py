@@ -98,7 +98,11 @@ async def test_no_request_fails_while_certificates_are_issued_and_renewed(
         steady, fresh = Caller(node, context), Caller(node, context)
         work = [steady.ask(math.inf), fresh.come_back(), fresh.come_back()]
         tasks = [asyncio.create_task(each) for each in work]
-        renewed = asyncio.create_task(until(lambda: len(fresh.certificates) >= 4, LIMIT_S))
+        renewed = asyncio.create_task(
+            until(
+                lambda: len(fresh.certificates) >= 4 and min(steady.answers, fresh.connections) > 20, LIMIT_S
+            )
+        )
         done, _ = await asyncio.wait([*tasks, renewed], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
@@ -107,8 +111,6 @@ async def test_no_request_fails_while_certificates_are_issued_and_renewed(
         await asyncio.gather(*tasks, return_exceptions=True)
         # A connection lives on with the certificate that it began with.
         assert (steady.connections, len(steady.certificates)) == (1, 1)
-        assert steady.answers > 20
-        assert fresh.connections > 20
         assert node.problems.every() == []
 
 
