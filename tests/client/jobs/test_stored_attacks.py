@@ -17,8 +17,8 @@ from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig, replace
 from bacalhau_jupyter.models.records.packages import PATH, SOURCE
 from bacalhau_jupyter.transfer.archive.held import LAYOUT
-from bacalhau_jupyter.transfer.archive.keeping import MIN_SIZE
-from tests.services.common import is_root
+from bacalhau_jupyter.transfer.archive.keeping import MIN_SIZE, is_synced
+from tests.services.common import is_root, wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, interpreter_for
 from tests.services.node_fixtures import NodeFactory
@@ -119,14 +119,18 @@ class Stored:
         self._result = client.submit(process(["python3", "-c", code])).result()
         self.run(["true"])
         self._sha256 = hashlib.sha256(upload.read_bytes()).hexdigest()
+        # A result is brought to the disk while others read it already, and a file more says that it is there.
+        assert wait_until(lambda: all(is_synced(layout.parent) for layout in self._layouts()), timeout_s=60)
+
+    def _layouts(self) -> list[Path]:
+        return found(self.repo / "compute" / "results", LAYOUT)
 
     def places(self) -> list[Path]:
         """Return the directories whose files jobs are shown."""
-        layouts = found(self.repo / "compute" / "results", LAYOUT)
         return [
             self.repo / "uploads" / "contents" / self._sha256,
             self.repo / "packages" / "sets" / self._set / "site",
-            *(layout.parent for layout in layouts),
+            *(layout.parent for layout in self._layouts()),
         ]
 
     def facts(self) -> dict[str, tuple[int, int, str]]:
