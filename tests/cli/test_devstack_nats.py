@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,20 @@ def noop(kind: str, sleep: float = 0.0, publisher: str = "") -> Job:
 def children(process: int) -> list[int]:
     """Return the processes that one has started, and those that they have."""
     below: list[int] = []
-    for task in Path(f"/proc/{process}/task").iterdir():
-        for word in (task / "children").read_text().split():
-            below += [int(word), *children(int(word))]
+    # Threads, and the programs with which nodes look around, end meanwhile.
+    with suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            with suppress(OSError):
+                for word in (task / "children").read_text().split():
+                    below += [int(word), *children(int(word))]
     return below
+
+
+def words_of(process: int) -> bytes:
+    """Return the command line of a process; nothing where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
 
 
 def names_of_nodes(client: Client) -> dict[str, str]:
@@ -75,9 +86,11 @@ def test_the_nodes_are_processes_that_join_run_jobs_and_end_with_the_stack(start
         lasting = client.submit(noop("daemon", sleep=3600))
         assert wait_until(lambda: len(lasting.executions()) == 2, timeout_s=LIMIT_S)
     inner = children(stack.process.pid)
-    words = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in inner]
-    assert sum(b"--compute" in each for each in words) == 2
-    (base,) = stack.directory.iterdir()
+    words = [words_of(pid) for pid in inner]
+    # What a node forks has its words until it becomes another program.
+    assert len({each for each in words if b"--compute" in each}) == 2
+    # Nodes may have files for a moment beside it.
+    (base,) = stack.directory.glob("bacalhau-devstack-*")
     token = Repo(base / "node-0").cluster_token_file
     assert not token.exists() or not any(token.read_bytes().strip() in each for each in words)
     status, rest = stack.interrupt()
@@ -110,7 +123,7 @@ def test_official_nodes_run_jobs_beside_ours(start: Start) -> None:
     inner = children(stack.process.pid)
     assert stack.interrupt()[0] == 0
     assert stack.left() == []
-    assert not any(process_start(pid) for pid in inner)
+    assert wait_until(lambda: not any(process_start(pid) for pid in inner), timeout_s=LIMIT_S)
 
 
 @pytest.mark.parametrize(
