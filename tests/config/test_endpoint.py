@@ -75,13 +75,13 @@ def test_an_option_outranks_variables_and_profiles(repo: Repo, profiles: Profile
 
 
 def test_a_program_at_the_configured_port_of_this_machine_is_used_instead_of_a_second_node(
-    repo: Repo,
+    repo: Repo, unused_tcp_port: int
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        configure(repo, f"API: {{Port: {port}}}\n")
+    # One that nobody else gets once it is given back.
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        configure(repo, f"API: {{Port: {unused_tcp_port}}}\n")
         endpoint = found(repo)
-        assert (endpoint.url, endpoint.embedded) == (f"http://127.0.0.1:{port}", False)
+        assert (endpoint.url, endpoint.embedded) == (f"http://127.0.0.1:{unused_tcp_port}", False)
         # It is not this directory's node, so it does not get its key.
         assert not endpoint.token
     # Nobody listens there: this directory's own node starts, and listens at that port.
