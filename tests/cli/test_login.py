@@ -131,7 +131,8 @@ def test_a_token_that_is_no_longer_valid_leads_to_the_login_and_on(served, tmp_p
         timeout=TIMEOUT_S,
     )
     try:
-        terminal.expect(PAGE)
+        # A terminal gives a line in pieces: with what follows the address, all of it is there.
+        terminal.expect(PAGE.pattern + r"\s")
         confirm(terminal.match[1], "ada")
         terminal.expect("Successfully authenticated with Test OP!")
         terminal.expect("CREATED")

@@ -20,6 +20,7 @@ from bacalhau_jupyter.grammar import bacalhau
 from bacalhau_jupyter.grammar.jobs import limited
 from bacalhau_jupyter.grammar.submitting import Waiting, wait_for
 from tests.cli.running import Shell
+from tests.services.common import wait_until
 
 CAPTURES = Path(__file__).parents[1] / "data" / "trust-captures"
 SPEC = """
@@ -54,7 +55,8 @@ def test_waiting_ends_after_the_time_that_is_given_and_the_job_goes_on(shell: Sh
     assert done.returncode == 1
     assert "is not over after 1 s; it continues" in done.stderr
     assert "bacalhau-jupyter attach" in done.stderr
-    assert "Running" in shell("job", "describe", "long").stdout
+    # On a slow machine a second may be over before it runs.
+    assert wait_until(lambda: "Running" in shell("job", "describe", "long").stdout, timeout_s=60)
     assert shell("job", "stop", "--quiet", "long").stdout == ""
 
 

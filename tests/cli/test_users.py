@@ -132,7 +132,7 @@ def test_a_typed_password_is_not_seen(tmp_path: Path) -> None:
     child = pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], "auth", "hash-password"], env=env, timeout=60)
     child.expect("Enter password: ")
     # Typed before the echo is off it would be seen.
-    assert child.waitnoecho(30)
+    assert child.waitnoecho()
     child.sendline(PASSWORD)
     child.expect(pexpect.EOF)
     seen = child.before.decode()

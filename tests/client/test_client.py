@@ -62,7 +62,7 @@ def test_threads_share_one_client_and_one_lease(served: ServedNode, client: Clie
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(seen) == 8
     assert len(set(seen)) == 1
 

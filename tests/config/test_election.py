@@ -52,7 +52,7 @@ def contenders(repo: Repo, count: int) -> Iterator[list[subprocess.Popen[str]]]:
     finally:
         for child in children:
             child.kill()
-            child.communicate(timeout=30)
+            child.communicate(timeout=60)
 
 
 def say(child: subprocess.Popen[str], text: str) -> None:
@@ -91,7 +91,7 @@ def test_killing_the_holder_frees_the_lock_and_its_record_counts_no_more(repo: R
         )
         assert isinstance(caught.value, Conflict)
         child.send_signal(signal.SIGKILL)
-        child.wait(timeout=30)
+        child.wait(timeout=60)
         assert repo.node_record.exists()
         assert read_record(repo) is None
         with NodeLock.acquire(repo, "1.0") as lock:
@@ -198,7 +198,7 @@ def test_a_process_that_has_ended_but_was_not_reaped_is_gone() -> None:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert process_start(child.pid) is None
     finally:
-        child.wait(timeout=30)
+        child.wait(timeout=60)
     assert process_start(os.getpid())
 
 

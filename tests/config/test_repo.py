@@ -94,7 +94,7 @@ def test_processes_that_ask_at_once_get_the_same_key(repo: Repo) -> None:
         assert child.stdin is not None
         child.stdin.close()
         child.stdin = None
-    assert len({child.communicate(timeout=30)[0] for child in children}) == 1
+    assert len({child.communicate(timeout=60)[0] for child in children}) == 1
 
 
 def test_a_file_is_replaced_whole_and_leaves_no_draft(tmp_path: Path) -> None:

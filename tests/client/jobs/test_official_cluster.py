@@ -24,7 +24,7 @@ from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from tests.services.node import running_node
 
-START_S = 30.0
+START_S = 60.0
 
 
 @dataclass
@@ -36,6 +36,8 @@ class _Cluster:
 @pytest.fixture
 def client(node_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr("bacalhau_jupyter.node.settings.features", lambda config: [])
+    # This node ends each stream of output; how long the end of one may take is a matter of the machine.
+    monkeypatch.setattr("bacalhau_jupyter.client.jobs.watch._LATE_OUTPUT_OFFICIAL_S", 60.0)
     cluster, ready, loop = _Cluster(), threading.Event(), asyncio.new_event_loop()
     ended = asyncio.Event()
 
