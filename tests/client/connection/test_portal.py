@@ -48,7 +48,7 @@ def test_a_slow_reader_holds_the_source_back_and_leaving_closes_it(portal: Porta
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
     assert len(made) < 20
     stream.close()
-    assert closed.wait(30)
+    assert closed.wait(60)
     assert len(made) < 20
 
 

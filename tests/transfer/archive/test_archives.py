@@ -162,7 +162,7 @@ async def test_sockets_and_pipes_are_left_out_and_reported(tmp_path: Path) -> No
     os.mkfifo(source / "pipe")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(source / "socket"))
-        report = await asyncio.wait_for(pack_tar_gz(source, tmp_path / "x"), 30)
+        report = await asyncio.wait_for(pack_tar_gz(source, tmp_path / "x"), 60)
     assert report.skipped == ["pipe", "socket"]
 
 
