@@ -24,7 +24,7 @@ from tests.services.s3 import CuttingProxy
 
 VERSION = "0.43.0"
 MODULE = "github.com/ipfs/kubo"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 300.0
 

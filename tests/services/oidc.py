@@ -36,7 +36,7 @@ from tests.services.ports import free_port
 
 VERSION = "9.13.3"
 INSTALL_TIMEOUT_S = 300.0
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 PAGES = 8
 AUDIENCE = "https://bacalhau.test/api"

@@ -25,7 +25,7 @@ VERSION = "2.10.3"
 MODULE = "github.com/letsencrypt/pebble/v2"
 OFFICIAL = Path(__file__).with_name("autocert") / "main.go"
 OFFICIAL_VERSION = "0.54.0"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 NONCE_REJECTIONS = 20
 """Of a hundred good nonces, how many it refuses."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.services.common import ServiceUnavailableError, end_process, wait_until
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 KINDS = ("nginx", "haproxy")
 
