@@ -17,7 +17,7 @@ from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import Publisher, PublishRequest
 from bacalhau_jupyter.publishers.ipfs import IpfsPublisher
 from bacalhau_jupyter.transfer.ipfs.results import open_ipfs_result
-from tests.publishers.test_s3 import call, get, run_job
+from tests.publishers.test_s3 import call, get, run_job, until_offered
 from tests.services.kubo import KuboNode
 from tests.services.node import start_node
 from tests.services.node_fixtures import node_factory
@@ -95,9 +95,7 @@ async def test_a_job_reads_from_ipfs_and_publishes_to_it(
     (data / "noise").write_bytes(os.urandom(3_000_000))
     cid = kubo.add(data)
     node = node_factory("--ipfs-connect", kubo.endpoint)
-    listed = call(node, "GET", "/api/v1/orchestrator/nodes")["Nodes"][0]["Info"]["ComputeNodeInfo"]
-    assert "ipfs" in listed["StorageSources"]
-    assert "ipfs" in listed["Publishers"]
+    until_offered(node, "ipfs", "Publishers", "StorageSources")
     script = (
         'cp "$BACALHAU_INPUTS/noise" "$BACALHAU_OUTPUTS/" && mkdir "$BACALHAU_OUTPUTS/none" && '
         'cat "$BACALHAU_INPUTS"/sub/*.csv'

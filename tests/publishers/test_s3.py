@@ -30,6 +30,7 @@ from bacalhau_jupyter.transfer.archive.tar_gz import unpack_blocking
 from bacalhau_jupyter.transfer.s3.links.presign import S3Presigner
 from bacalhau_jupyter.transfer.s3.writing import upload as s3_upload
 from tests.clock import ManualClock
+from tests.services.common import wait_until
 from tests.services.node import ROOT, ServedNode
 from tests.services.node_fixtures import node_factory
 from tests.services.s3 import TRUSTED, S3Server, cutting_proxy
@@ -354,6 +355,19 @@ def call(node: ServedNode, method: str, path: str, body: object = None) -> Any:
         return json.loads(answer.read())
 
 
+def until_offered(node: ServedNode, kind: str, *members: str) -> None:
+    """Wait until a node tells that it has a kind of publishers (``Publishers``) or inputs (``StorageSources``).
+
+    On a busy machine a node starts before boto3 is loaded, or a service has answered, and tells of it later.
+    """
+
+    def is_offered() -> bool:
+        (described,) = call(node, "GET", "/api/v1/orchestrator/nodes")["Nodes"]
+        return all(kind in described["Info"]["ComputeNodeInfo"][member] for member in members)
+
+    assert wait_until(is_offered, timeout_s=60), node.tail()
+
+
 def run_job(node: ServedNode, task: dict[str, Any], count: int = 1) -> str:
     """Submit a job and wait until it has completed; return its ID."""
     spec = {"Name": "main", "Engine": {"Type": "process", "Params": task.pop("Engine")}, **task}
@@ -389,6 +403,7 @@ def test_a_job_reads_its_share_of_a_bucket_and_publishes_to_it(
 ) -> None:
     bucket = s3_server.bucket({f"in/{number}.txt": f"{number}\n".encode() for number in range(6)})
     node = node_factory(env=s3_server.environment())
+    until_offered(node, "s3", "Publishers", "StorageSources")
     place = {"Bucket": bucket, "Endpoint": s3_server.url, "Region": "us-east-1"}
     source = {**place, "Key": "in/*", "Partition": {"Type": "object"}}
     task = {
@@ -424,6 +439,7 @@ def test_results_that_are_not_signed_are_listed_with_their_place(
 ) -> None:
     bucket = s3_server.bucket()
     node = node_factory("-c", "Publishers.Types.S3.PreSignedURLDisabled=true", env=s3_server.environment())
+    until_offered(node, "s3", "Publishers")
     params = {"Bucket": bucket, "Endpoint": s3_server.url, "Region": "us-east-1", "Key": "out"}
     job = run_job(node, {"Engine": {"Command": ["/bin/true"]}, "Publisher": {"Type": "s3", "Params": params}})
     (item,) = call(node, "GET", f"/api/v1/orchestrator/jobs/{job}/results")["Items"]

@@ -31,12 +31,11 @@ from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
 from bacalhau_jupyter.transfer.s3.requests.location import S3Location
 from tests.clock import ManualClock
 from tests.node.test_node import client, noop, result_url, run
-from tests.publishers.test_s3 import call, get, request, results, run_job, stored
-from tests.services.common import wait_until
+from tests.publishers.test_s3 import call, get, request, results, run_job, stored, until_offered
 from tests.services.node import running_node
 from tests.services.node_fixtures import node_config, node_factory
 from tests.services.s3 import S3Server
-from tests.services.waiting import found
+from tests.services.waiting import found, until
 from tests.transfer.helpers import tree
 
 __all__ = ["node_config", "node_factory"]
@@ -258,10 +257,8 @@ async def test_a_name_of_an_upload_is_judged_by_the_address_that_it_leads_to(
     assert not receiver.bodies
 
 
-async def test_a_receiver_that_is_gone_is_said(tmp_path: Path) -> None:
-    server = await Receiver().server()
-    url = str(server.make_url("/up"))
-    await server.close()
+async def test_a_receiver_that_is_gone_is_said(tmp_path: Path, unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}/up"
     with pytest.raises(BacalhauError, match=r"could not upload the results: 127\.0\.0\.1 can't be reached"):
         await publisher(Links(url=url)).publish(asked(tmp_path))
 
@@ -314,13 +311,7 @@ def test_a_job_publishes_to_the_orchestrators_bucket_and_anybody_gets_it(
         part for name, value in configured(s3_server, bucket).items() for part in ("-c", f"{name}={value}")
     ]
     node = node_factory(*options, env=s3_server.environment())
-
-    def offered() -> bool:
-        (described,) = call(node, "GET", "/api/v1/orchestrator/nodes")["Nodes"]
-        return "s3managed" in described["Info"]["ComputeNodeInfo"]["Publishers"]
-
-    # On a busy machine the node starts before boto3 is loaded, and tells of it later.
-    assert wait_until(offered, timeout_s=60)
+    until_offered(node, "s3managed", "Publishers")
     task = {
         "Engine": {"Command": ["/bin/sh", "-c", 'echo hi; echo data > "$BACALHAU_OUTPUTS/f"']},
         "ResultPaths": [{"Name": "outputs", "Path": "/outputs"}],
@@ -341,7 +332,8 @@ async def test_without_a_bucket_results_stay_on_the_orchestrators_own_disk(
     tmp_path: Path, node_config: MakeConfig
 ) -> None:
     async with running_node(node_config()) as node, client(node) as session:
-        assert "s3managed" in (node.info().compute_node_info.publishers or [])
+        # A node starts before slow plug-ins have answered, and these may be slow for want of the processor.
+        await until(lambda: "s3managed" in (node.info().compute_node_info.publishers or []))
         job = await run(session, noop(Publisher={"Type": "s3managed"}))
         async with session.get(await result_url(session, job)) as answer:
             unpack_blocking(io.BytesIO(await answer.read()), tmp_path / "out")
