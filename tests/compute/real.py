@@ -16,6 +16,7 @@ from bacalhau_jupyter.plugins.registry import load_engines
 from tests.compute.makers import an_output, make_execution, make_task
 from tests.compute.peer import Bench
 from tests.services.common import in_ci
+from tests.services.waiting import until
 
 STUB = SpecConfig(type="stub")
 LONG_S = 60.0
@@ -31,17 +32,27 @@ def image_for(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return image
 
 
+async def works_or_skip(bench: Bench, engine: str) -> None:
+    """Wait until an engine has said whether it works; where it does not, stop the node and skip (in CI: fail)."""
+
+    def problem() -> str:
+        return bench.node.info().compute_node_info.engine_problems.get(engine, "")
+
+    # A node waits two seconds for it as it starts, which is not always enough on a busy machine.
+    await until(lambda: problem() != "it has not answered yet")
+    if reason := problem():
+        await bench.stop()
+        if in_ci():
+            pytest.fail(f"{engine} does not work here: {reason}", pytrace=False)
+        pytest.skip(reason)
+
+
 @asynccontextmanager
 async def running(bench: Bench, engine: str) -> AsyncIterator[None]:
     """Run a node, and cancel what still runs at the end; skip (in CI: fail) where its engine does not work."""
     await bench.peer.serve()
     await bench.start()
-    problem = bench.node.info().compute_node_info.engine_problems.get(engine)
-    if problem:
-        await bench.stop()
-        if in_ci():
-            pytest.fail(f"{engine} does not work here: {problem}", pytrace=False)
-        pytest.skip(problem)
+    await works_or_skip(bench, engine)
     yield
     for record in bench.node.live():
         await bench.peer.cancel(record.execution)

@@ -10,9 +10,8 @@ import pytest
 
 from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult
 from tests.compute.makers import make_execution
-from tests.compute.real import RealBench
+from tests.compute.real import RealBench, works_or_skip
 from tests.lib.test_reserve import fill
-from tests.services.common import in_ci
 from tests.transfer.helpers import small_disk
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
@@ -34,12 +33,7 @@ async def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> A
         it.reserve = 655_360
         await it.peer.serve()
         await it.start()
-        problem = it.node.info().compute_node_info.engine_problems.get(request.param)
-        if problem:
-            await it.stop()
-            if in_ci():
-                pytest.fail(f"{request.param} does not work here: {problem}", pytrace=False)
-            pytest.skip(problem)
+        await works_or_skip(it, request.param)
         yield it
         await it.stop()
 
