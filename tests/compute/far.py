@@ -16,7 +16,14 @@ from bacalhau_jupyter.engines.docker.gate import DockerLink
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType, SpecConfig, Task
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.node import NodeInfo
-from bacalhau_jupyter.models.wire.messages import ComputeError, ExecutionLogsRequest, RunResult
+from bacalhau_jupyter.models.wire.messages import (
+    ComputeError,
+    ControlRequest,
+    ExecutionLogsRequest,
+    HandshakeRequest,
+    RunResult,
+    UpdateNodeInfoRequest,
+)
 from tests.compute.makers import an_output, make_execution, make_task
 from tests.compute.peer import Bench
 from tests.engines.docker.cut_link import CutLink
@@ -27,6 +34,8 @@ from tests.services.waiting import until
 LONG_S = 240.0
 """A far engine that was sending when packets vanished holds the container for about as long again (decision 0122)."""
 STUB = SpecConfig(type="stub")
+HELD = "until [ -e /outputs/go ]; do sleep 0.2; done"
+"""Waits in a task for `FarBench.let_go`, so that it ends when the test says so, and not before."""
 
 
 class FarBench(Bench):
@@ -94,8 +103,18 @@ class FarBench(Bench):
     async def info(self, words: str) -> NodeInfo:
         """Wait until the orchestrator was told node info that holds some words."""
         async with asyncio.timeout(LONG_S), self.peer.heard:
-            await self.peer.heard.wait_for(lambda: words in str(self.peer.control[-1]))
+            # Heartbeats come in between.
+            await self.peer.heard.wait_for(lambda: words in str(self._told()))
         return self.node.info()
+
+    def _told(self) -> ControlRequest:
+        kinds = (HandshakeRequest, UpdateNodeInfoRequest)
+        return next(it for it in reversed(self.peer.control) if isinstance(it, kinds))
+
+    async def let_go(self) -> None:
+        """Let the one task go on that waits, not by the way that a test can break."""
+        (container,) = await asyncio.to_thread(self.containers)
+        await asyncio.to_thread(services.touch, self.engine_url, container["Id"], "/outputs/go")
 
     def containers(self) -> list[dict[str, Any]]:
         """What the Docker Engine itself says of this node's containers, without their carriers."""

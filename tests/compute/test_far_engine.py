@@ -13,7 +13,7 @@ import pytest
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.models.jobs.spec import Timeouts
 from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
-from tests.compute.far import FarBench, far_bench
+from tests.compute.far import HELD, FarBench, far_bench
 from tests.compute.makers import an_input, make_execution
 from tests.engines.docker.cut_link import AWAY
 from tests.services.far_host import FarHost
@@ -45,11 +45,12 @@ def words(message: RunResult | ComputeError) -> list[str]:
 
 async def test_a_task_that_ends_while_the_way_is_broken_is_collected_whole(node: FarBench) -> None:
     script = (
-        f"{COUNT}; echo up; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo $i; done; sleep 2; printf tail"
+        f"{COUNT}; echo up; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo $i; done; {HELD}; printf tail"
     )
     execution = await node.begin(node.shell(script))
     await node.prints(execution, "up\n")
     node.link.cut()
+    await node.let_go()
     await node.ended(execution)
     # Longer than an engine that is gone is waited for.
     await node.stays_away(3)
@@ -103,13 +104,13 @@ async def test_a_cancellation_while_away_is_carried_out_on_return(node: FarBench
 async def test_a_node_that_is_killed_while_the_way_is_broken_finds_the_task_on_return(
     node: FarBench, ends: bool
 ) -> None:
-    last = "sleep 3" if ends else "while [ ! -e /outputs/go ]; do sleep 0.2; done"
-    execution = await node.begin(node.shell(f"{COUNT}; echo up; {last}; echo done"))
+    execution = await node.begin(node.shell(f"{COUNT}; echo up; {HELD}; echo done"))
     await node.prints(execution, "up\n")
     node.link.cut()
     await node.crash()
     await node.restart()
     if ends:
+        await node.let_go()
         await node.ended(execution)
     # Longer than an engine of this machine is asked for.
     await node.stays_away(8)
@@ -117,25 +118,13 @@ async def test_a_node_that_is_killed_while_the_way_is_broken_finds_the_task_on_r
     node.link.heal()
     if not ends:
         await node.node._ready().executions.settled(60)
-        await asyncio.to_thread(touch, node, "/outputs/go")
+        await node.let_go()
     result = await node.ends()
     assert isinstance(result, RunResult), result
     files = node.publisher.published[execution.id]
     assert (files["stdout"], files["outputs/count"]) == ("up\ndone\n", "begun\n")
     await node.idle()
     assert node.left() == []
-
-
-def touch(node: FarBench, path: str) -> None:
-    from tests.services.docker_engine import client
-
-    engine = client(node.engine_url)
-    try:
-        (container,) = node.containers()
-        command = engine.api.exec_create(container["Id"], ["touch", path])
-        engine.api.exec_start(command["Id"])
-    finally:
-        engine.close()
 
 
 async def test_a_cancellation_while_away_holds_over_a_restart(node: FarBench) -> None:
@@ -156,10 +145,11 @@ async def test_a_cancellation_while_away_holds_over_a_restart(node: FarBench) ->
 async def test_a_task_that_ended_within_its_limit_has_completed_however_late_that_is_heard_of(
     node: FarBench, restarts: bool
 ) -> None:
-    task = node.shell("echo up; sleep 1; echo done", timeouts=Timeouts(execution_timeout=12))
+    task = node.shell(f"echo up; {HELD}; echo done", timeouts=Timeouts(execution_timeout=12))
     execution = await node.begin(task)
     await node.prints(execution, "up\n")
     node.link.cut()
+    await node.let_go()
     if restarts:
         await node.crash()
         await node.restart()
@@ -197,19 +187,7 @@ async def test_a_start_that_is_cut_off_while_inputs_are_copied_is_taken_up_again
         (directory / "big").write_bytes(data)
 
     node.source.fill = fill
-    loop = asyncio.get_running_loop()
-    is_cut = asyncio.Event()
-
-    def cut() -> None:
-        if not is_cut.is_set():
-            node.link.cut()
-            is_cut.set()
-
-    def passed(count: int) -> None:
-        if count > 8 << 20 and not is_cut.is_set():
-            loop.call_soon_threadsafe(cut)
-
-    node.link.socket.on_bytes = passed
+    is_cut = node.link.cut_after(8 << 20)
     script = f"{COUNT}; wc -c < /inputs/big"
     execution = await node.begin(node.shell(script, input_sources=[an_input()]))
     await asyncio.wait_for(is_cut.wait(), 60)
@@ -226,7 +204,7 @@ async def test_a_start_that_is_cut_off_while_inputs_are_copied_is_taken_up_again
 async def test_a_node_that_is_killed_before_the_start_goes_on_when_the_way_is_back(node: FarBench) -> None:
     node.source.hang = asyncio.Event()
     execution = await node.begin(node.shell(f"{COUNT}; echo done", input_sources=[an_input()]))
-    await asyncio.wait_for(node.source.fetching.wait(), 30)
+    await asyncio.wait_for(node.source.fetching.wait(), 60)
     node.link.cut()
     await node.crash()
     node.source.hang = None
@@ -251,7 +229,7 @@ async def test_an_offer_while_the_way_is_broken_is_refused_as_if_the_node_were_b
     await until(lambda: "docker" in (node.node.info().compute_node_info.execution_engines or ()))
     upstream, node.link.socket.upstream = node.link.socket.upstream, "/nowhere"
     node.link.socket.reset()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         bid = await node.peer.bid(make_execution(node.shell("true")))
     event = (bid.events or [])[0]
     assert "the Docker Engine of host gpu1 does not answer" in event.message
@@ -265,7 +243,7 @@ async def test_a_start_that_is_cancelled_while_away_leaves_nothing(node: FarBenc
     offered = node.shell("echo up; sleep 600", input_sources=[an_input()])
     node.source.hang = asyncio.Event()
     execution = await node.begin(offered)
-    await asyncio.wait_for(node.source.fetching.wait(), 30)
+    await asyncio.wait_for(node.source.fetching.wait(), 60)
     node.link.cut()
     node.source.hang.set()
     await node.reaches(execution, "starting")

@@ -75,6 +75,19 @@ def inspections(api: Any, summaries: list[dict[str, Any]]) -> list[dict[str, Any
     return known
 
 
+def touch(base_url: str, container: str, path: str) -> None:
+    """Make a file in a running container, which may end as soon as the file is there.
+
+    So the end of the command is not waited for: it may be gone with its container before it was seen.
+    """
+    engine = client(base_url)
+    try:
+        command = engine.api.exec_create(container, ["touch", path])
+        engine.api.exec_start(command["Id"], detach=True)
+    finally:
+        engine.close()
+
+
 def answers(base_url: str) -> bool:
     """Whether a Docker Engine answers at `base_url`."""
     if not base_url.startswith("unix://"):

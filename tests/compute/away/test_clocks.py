@@ -14,7 +14,7 @@ from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.jobs.spec import Timeouts
 from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
-from tests.compute.far import FarBench, far_bench
+from tests.compute.far import HELD, FarBench, far_bench
 from tests.services.waiting import lasts
 
 pytestmark = [
@@ -92,10 +92,11 @@ async def test_a_clock_that_is_an_hour_off_changes_no_limit(node: FarBench, cloc
     await node.restart()
     began_ns = time.time_ns()
     execution = await node.begin(
-        node.shell("echo up; sleep 3; echo done", timeouts=Timeouts(execution_timeout=LIMIT_S))
+        node.shell(f"echo up; {HELD}; echo done", timeouts=Timeouts(execution_timeout=LIMIT_S))
     )
     await node.prints(execution, "up\n")
     node.link.cut()
+    await node.let_go()
     await node.ended(execution)
     await node.stays_away(LIMIT_S)
     node.link.heal()
@@ -107,7 +108,6 @@ async def test_a_clock_that_is_an_hour_off_changes_no_limit(node: FarBench, cloc
         late.id,
         "Execution timed out after 3s",
     )
-    assert time.time_ns() - began_ns < 120 * SECOND
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -117,7 +117,7 @@ async def test_a_clock_that_is_set_while_a_job_runs_changes_no_limit(
 ) -> None:
     began_ns = time.time_ns()
     execution = await node.begin(
-        node.shell("echo up; sleep 4; echo done", timeouts=Timeouts(execution_timeout=LIMIT_S))
+        node.shell(f"echo up; {HELD}; echo done", timeouts=Timeouts(execution_timeout=LIMIT_S))
     )
     await node.prints(execution, "up\n")
     # The start is clearly before the change.
@@ -125,6 +125,8 @@ async def test_a_clock_that_is_set_while_a_job_runs_changes_no_limit(
     clock.set(hours)
     if is_cut:
         node.link.cut()
+    await node.let_go()
+    if is_cut:
         await node.ended(execution)
         await node.stays_away(LIMIT_S)
         node.link.heal()

@@ -177,6 +177,26 @@ class CutLink:
         self._ready.clear()
         self._tell(HostStatus(HostState.UNREACHABLE, AWAY, since_ns=time.time_ns()))
 
+    def cut_after(self, size: int) -> asyncio.Event:
+        """Break the way once so many more bytes went there, and let none follow; what is returned tells of it."""
+        loop, is_cut, is_over = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+        stop = self.socket.passed + size
+
+        def cut() -> None:
+            if not is_cut.is_set():
+                self.cut()
+                is_cut.set()
+                is_over.set()
+
+        def on_bytes(passed: int) -> None:
+            if passed > stop and not is_over.is_set():
+                loop.call_soon_threadsafe(cut)
+                # Whatever was sent meanwhile could be whole before the loop gets to it.
+                is_over.wait(60)
+
+        self.socket.on_bytes = on_bytes
+        return is_cut
+
     def heal(self) -> None:
         """Make it whole."""
         self.socket.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +94,7 @@ async def test_a_copy_begins_again_when_the_link_is_back(
     node: Node, far: Daemon, api: Any, link: CutLink, layered: Layered
 ) -> None:
     image = layered(BIG)
-    loop, broken = asyncio.get_running_loop(), asyncio.Event()
-    stop = link.socket.passed + BIG // 2
-
-    def on_bytes(passed: int) -> None:
-        if passed > stop:
-            link.socket.on_bytes = lambda _: None
-            loop.call_soon_threadsafe(link.cut)
-            loop.call_soon_threadsafe(broken.set)
-
-    link.socket.on_bytes = on_bytes
+    broken = link.cut_after(BIG // 2)
     started = asyncio.ensure_future(node.run({"Image": image, "Parameters": ["echo", "whole"]}))
     async with asyncio.timeout(60):
         await broken.wait()
@@ -115,17 +107,23 @@ async def test_a_copy_begins_again_when_the_link_is_back(
 
 async def test_a_start_that_is_cancelled_ends_the_copy(node: Node, far: Daemon, layered: Layered) -> None:
     image = layered(2 * BIG)
-    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+    begun, loop, called_off = asyncio.Event(), asyncio.get_running_loop(), threading.Event()
     request = node.request({"Image": image, "Parameters": ["true"]})
 
     def on_progress(reading: Reading) -> None:
         if reading.phase == "copying image" and reading.done:
             loop.call_soon_threadsafe(begun.set)
+            # The copy could be whole before the loop gets to it.
+            called_off.wait(60)
 
     start = asyncio.ensure_future(node.engine.start(request, on_progress))
     async with asyncio.timeout(60):
         await begun.wait()
-    await node.engine.cancel(request.execution.id)
+    cancelling = asyncio.create_task(node.engine.cancel(request.execution.id))
+    # It calls the start off before it waits for anything.
+    await asyncio.sleep(0)
+    called_off.set()
+    await cancelling
     with pytest.raises(EngineError) as caught:
         await start
     assert caught.value.code == "RequestCancelled"

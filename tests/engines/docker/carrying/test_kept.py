@@ -147,16 +147,7 @@ async def test_small_inputs_leave_nothing(node: Node, image: str, data: Path) ->
 async def test_what_a_broken_link_left_half_way_is_neither_used_nor_left(
     node: Node, image: str, link: CutLink, data: Path
 ) -> None:
-    loop, broken = asyncio.get_running_loop(), asyncio.Event()
-    stop = link.socket.passed + SIZE // 2
-
-    def on_bytes(passed: int) -> None:
-        if passed > stop:
-            link.socket.on_bytes = lambda _: None
-            loop.call_soon_threadsafe(link.cut)
-            loop.call_soon_threadsafe(broken.set)
-
-    link.socket.on_bytes = on_bytes
+    broken = link.cut_after(SIZE // 2)
     job = asyncio.ensure_future(sum_of(node, image, data))
     async with asyncio.timeout(60):
         await broken.wait()

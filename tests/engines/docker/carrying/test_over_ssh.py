@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -65,16 +66,21 @@ async def unreachable(link: SshLink) -> None:
 
 
 class Milestone:
-    """Says when so many bytes of a phase have gone."""
+    """Says when so many bytes of a phase have gone, and holds up the rest until `go_on`: all could be there before."""
 
     def __init__(self, phase: str, size: int) -> None:
         self.reached = asyncio.Event()
         self._phase, self._size = phase, size
         self._loop = asyncio.get_running_loop()
+        self._goes_on = threading.Event()
 
     def __call__(self, reading: Reading) -> None:
         if reading.phase == self._phase and reading.done >= self._size:
             self._loop.call_soon_threadsafe(self.reached.set)
+            self._goes_on.wait(60)
+
+    def go_on(self) -> None:
+        self._goes_on.set()
 
 
 async def test_an_image_arrives_although_packets_vanished_for_long(
@@ -85,6 +91,7 @@ async def test_an_image_arrives_although_packets_vanished_for_long(
     async with asyncio.timeout(60):
         await half.reached.wait()
     far_host.cut()
+    half.go_on()
     await unreachable(ssh)
     assert not push.done()
     far_host.heal()
@@ -101,6 +108,7 @@ async def test_an_image_arrives_although_packets_vanished_for_a_moment(
     async with asyncio.timeout(60):
         await half.reached.wait()
     far_host.cut()
+    half.go_on()
     await lasts(8)
     far_host.heal()
     async with asyncio.timeout(120):
@@ -120,6 +128,7 @@ async def test_an_input_arrives_although_packets_vanished_for_long(
     async with asyncio.timeout(60):
         await half.reached.wait()
     far_host.cut()
+    half.go_on()
     await unreachable(ssh)
     far_host.heal()
     async with asyncio.timeout(120):
