@@ -28,6 +28,8 @@ from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.services import docker_engine as services
 from tests.services import leaks
 
+UNTIL_LET_GO = "until [ -e /tmp/go ]; do sleep 0.1; done"
+
 
 def execution_of(
     params: dict[str, Any], network: NetworkConfig | None = None, identifier: str = ""
@@ -128,6 +130,11 @@ class Node:
             return services.inspections(client.api, summaries)
         finally:
             client.close()
+
+    def let_go(self) -> None:
+        """Make the file ``/tmp/go`` in the one container that runs: the task waits for it by `UNTIL_LET_GO`."""
+        task = next(container for container in self.containers() if container["State"]["Running"])
+        services.touch(self.url, task["Id"], "/tmp/go")
 
     def volumes(self) -> list[str]:
         """The names of this node's volumes."""

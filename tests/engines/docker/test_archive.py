@@ -28,12 +28,11 @@ from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, no_progress
 from bacalhau_jupyter.plugins.engine import EndReason, RunRequest
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
-from tests.engines.docker.conftest import Node, derived_image, output_of
+from tests.engines.docker.conftest import UNTIL_LET_GO, Node, derived_image, output_of
 from tests.services.waiting import until
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("no_leaks")
-UNTIL_LET_GO = "until [ -e /tmp/go ]; do sleep 0.1; done"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 
 
@@ -85,14 +84,6 @@ async def running(node: Node, params: dict[str, Any], **kwargs: Any) -> AsyncIte
 async def printed(request: RunRequest, word: str) -> None:
     """Wait until a task has printed a word."""
     await until(lambda: word in output_of(request.log_path)[0])
-
-
-def let_go(node: Node) -> None:
-    """Make the file ``/tmp/go`` in the one container that runs."""
-    task = next(container for container in node.containers() if container["State"]["Running"])
-    subprocess.run(
-        ["docker", "--host", node.url, "exec", task["Id"], "touch", "/tmp/go"], check=True, timeout=60
-    )
 
 
 async def test_inputs_arrive_and_results_return_exactly(
@@ -175,7 +166,7 @@ async def test_a_restarted_node_collects_what_a_task_wrote_meanwhile(
     again = node.another()
     assert (await again.probe()).available
     assert await again.attach(request)
-    let_go(node)
+    node.let_go()
     assert (await asyncio.wait_for(again.wait(identifier), 60)).exit_code == 0
     assert (request.outputs[0].path / "f").read_text() == "42"
     await again.clean(identifier)
@@ -313,7 +304,7 @@ async def test_the_carrier_may_be_pruned_while_the_task_runs(
     await node.engine.start(request, progress)
     (carrier,) = (container for container in node.containers() if container["Name"].endswith("-files"))
     api.remove_container(carrier["Id"], v=True)
-    let_go(node)
+    node.let_go()
     assert (await node.engine.wait(request.execution.id)).exit_code == 0
     assert (request.outputs[0].path / "f").read_text() == "x\n"
     assert phases[-1] == ("copying results", 2)

@@ -18,16 +18,17 @@ from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.models.errors import EngineError, IOFailure, NetworkFailure, ServiceUnavailable
 from bacalhau_jupyter.plugins.engine import EndReason
 from bacalhau_jupyter.plugins.logfile import read_frames
-from tests.engines.docker.conftest import Node, output_of
+from tests.engines.docker.conftest import UNTIL_LET_GO, Node, output_of
 from tests.engines.docker.proxy import Proxy
 from tests.engines.docker.proxy import proxy as proxy
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
-# Counts on both streams, as fast as it can, with a line that the daemon's log splits (over 16 KiB).
+# Counts on both streams, as fast as it can, with a line that the daemon's log splits (over 16 KiB); what is done to it
+# is done before its end, also on a slow machine.
 COUNT = (
     "i=0; while [ $i -lt 1500 ]; do echo out $i; echo err $i >&2; i=$((i+1)); if [ $i -eq 700 ]; then "
-    "head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 1; fi; done; printf tail; printf tail >&2"
+    "head -c 40000 /dev/zero | tr '\\0' x; echo; " + UNTIL_LET_GO + "; fi; done; printf tail; printf tail >&2"
 )
 OUT = "".join(f"out {i}\n" + ("x" * 40000 + "\n" if i == 699 else "") for i in range(1500)) + "tail"
 ERR = "".join(f"err {i}\n" for i in range(1500)) + "tail"
@@ -149,6 +150,7 @@ async def test_a_node_that_is_killed_continues_with_its_log_without_loss_or_doub
     request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", COUNT]}, identifier=identifier)
     (node.directory / "kept" / "log").rename(request.log_path)
     assert await node.engine.attach(request)
+    node.let_go()
     assert (await node.engine.wait(identifier)).exit_code == 0
     stdout, stderr, ended = output_of_all(request.log_path)
     assert stdout == OUT
@@ -186,6 +188,7 @@ async def test_a_connection_that_is_cut_is_made_again_without_loss_or_doubles(
     await until(request.log_path, "out 699\n")
     await proxy.down()
     await proxy.up()
+    await asyncio.to_thread(node.let_go)
     assert (await asyncio.wait_for(engine.wait(request.execution.id), 60)).exit_code == 0
     assert output_of_all(request.log_path) == (OUT, ERR, True)
     await engine.clean(request.execution.id)

@@ -19,6 +19,7 @@ import pytest
 
 from tests.services.common import ServiceUnavailableError, wait_until
 from tests.services.docker_engine import client as engine_client
+from tests.services.docker_engine import touch
 from tests.services.fixtures import service_or_skip
 from tests.services.http_server import CONTENT, BadHttpServer
 from tests.services.kubo import KuboNode, kubo
@@ -267,9 +268,7 @@ def test_a_node_that_is_killed_meets_its_task_again_and_publishes(container: Con
     (task,) = container.tasks(api)
     container.serve()
     assert container.tasks(api) == [task]
-    subprocess.run(
-        ["docker", "--host", container.url, "exec", task, "touch", "/tmp/go"], check=True, timeout=60
-    )
+    touch(container.url, task, "/tmp/go")
     text, executions, runtime = json.loads(container.python(LIBRARY + FINISH, job))
     assert (text, executions) == ("#!/bin/sh", 1)
     assert runtime.endswith(" (archive))")
