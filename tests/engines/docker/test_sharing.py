@@ -27,7 +27,8 @@ from tests.services.far_host import FarHost
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
-NVIDIA = GPU(index=0, vendor="NVIDIA", name="A100")
+# Others than those of `test_gpus`, whose containers on the same engine would clash with the foreign one.
+NVIDIA = GPU(index=6, vendor="NVIDIA", name="A100")
 NOW_NS = parse_rfc3339("2026-11-30T12:00:00Z")
 
 
@@ -102,11 +103,11 @@ class TestOnARealEngine:
 
     @pytest.fixture
     def foreign(self, node: Node, api: Any, busybox_image: str) -> Iterator[str]:
-        """A container of another node that holds the first GPU; no driver is needed for that."""
+        """A container of another node that holds the seventh GPU; no driver is needed for that."""
         config = {
             "Image": busybox_image,
             "Labels": {"bacalhau-executor": "n-other", LABEL_OWNER: "ann@laptop"},
-            "HostConfig": {"DeviceRequests": [{"DeviceIDs": ["0"], "Capabilities": [["gpu"]]}]},
+            "HostConfig": {"DeviceRequests": [{"DeviceIDs": ["6"], "Capabilities": [["gpu"]]}]},
         }
         made = api.create_container_from_config(config)["Id"]
         yield made
@@ -124,7 +125,7 @@ class TestOnARealEngine:
         assert raised.value.event_details()[CAPACITY] == "true"
         assert (node.containers(), node.volumes()) == ([], [])
         # The control: of another GPU, only the engine itself has something to say.
-        second = GPU(index=1, vendor="NVIDIA", name="A100")
+        second = GPU(index=7, vendor="NVIDIA", name="A100")
         try:
             await node.run(params, resources=Resources(gpu=1, gpus=[second]))
         except EngineError as error:
