@@ -209,6 +209,6 @@ async def test_an_engine_behind_the_docker_program_is_watched_as_well(hosts: Hos
 async def test_a_link_of_a_host_that_is_away_is_closed_at_once(hosts: Hosts) -> None:
     watched = await hosts.ready()
     hosts.far_host.cut()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await watched.link.close()
     hosts.far_host.heal()

@@ -157,15 +157,18 @@ async def test_a_socket_that_was_named_and_is_not_there(hosts: Hosts) -> None:
 
 
 async def test_a_socket_at_which_something_else_listens(hosts: Hosts) -> None:
-    hosts.far_host.shell("rm -f /run/other.sock")
+    hosts.far_host.shell("rm -f /run/other.sock /run/other.new")
     hosts.far_host.write(
         "/home/other.py",
-        "import http.server, socketserver\n"
+        "import http.server, os, socketserver\n"
         "class Server(socketserver.UnixStreamServer):\n"
         "    def get_request(self):\n"
         "        connection, _ = super().get_request()\n"
         "        return connection, ('x', 0)\n"
-        "Server('/run/other.sock', http.server.BaseHTTPRequestHandler).serve_forever()\n",
+        "server = Server('/run/other.new', http.server.BaseHTTPRequestHandler)\n"
+        # Between its making and its listening, it refuses everybody.
+        "os.rename('/run/other.new', '/run/other.sock')\n"
+        "server.serve_forever()\n",
     )
     hosts.far_host.order(f"umask 0; exec {sys.executable} /home/other.py")
     hosts.far_host.shell("while [ ! -S /run/other.sock ]; do sleep 0.05; done")

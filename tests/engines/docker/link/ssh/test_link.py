@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,8 +66,8 @@ async def test_a_container_runs_there_through_a_forwarded_socket(hosts: Hosts) -
     assert watched.link.status.way == "ssh"
     assert await asyncio.to_thread(engine_of, watched) == hosts.far_host.name
     assert await asyncio.to_thread(run_in_container, watched, image, "echo $((6 * 7))") == "42\n"
-    socket = Path(watched.link.endpoint.url.removeprefix("unix://"))
-    assert socket.stat().st_mode & 0o077 == 0
+    forwarded = Path(watched.link.endpoint.url.removeprefix("unix://"))
+    assert forwarded.stat().st_mode & 0o077 == 0
 
 
 async def test_a_script_runs_there_and_what_it_prints_comes_back(hosts: Hosts) -> None:
@@ -203,23 +204,29 @@ async def test_a_jump_is_made(hosts: Hosts) -> None:
     assert await asyncio.to_thread(engine_of, watched) == hosts.far_host.name
 
 
+def listens_at(path: Path) -> bool:
+    """Whether connections are taken; a socket is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 async def test_an_agent_has_the_key_that_is_locked(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    socket = hosts.runtime_dir / "agent"
+    path = hosts.runtime_dir / "agent"
     helper = hosts.directory / "askpass"
     helper.write_text(f"#!/bin/sh\necho {PASSPHRASE}\n")
     helper.chmod(0o700)
-    with subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL) as agent:
+    with subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL) as agent:
         try:
-            assert await asyncio.to_thread(wait_until, socket.exists, timeout_s=60)
-            env = {"SSH_AUTH_SOCK": str(socket), "SSH_ASKPASS": str(helper), "SSH_ASKPASS_REQUIRE": "force"}
+            assert await asyncio.to_thread(wait_until, lambda: listens_at(path), timeout_s=60)
+            env = {"SSH_AUTH_SOCK": str(path), "SSH_ASKPASS": str(helper), "SSH_ASKPASS_REQUIRE": "force"}
             key = hosts.far_host.users.locked_key
             subprocess.run(["ssh-add", "-q", str(key)], env={**env, "PATH": "/usr/bin:/bin"}, check=True)
-            monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
             watched = await hosts.ready(Way(key=key, lines=("IdentityAgent SSH_AUTH_SOCK",)))
             await watched.link.close()
         finally:
             agent.terminate()
-    socket.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 CHILD = """
