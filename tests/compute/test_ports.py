@@ -72,11 +72,11 @@ def test_a_port_that_a_job_holds_is_free_again_when_that_ends_and_nothing_is_hel
     ports.reserve("b", asks(Port(name="x", static=9000)))
 
 
-def test_a_port_that_a_program_of_this_host_has_may_be_free_later() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with pytest.raises(PortTaken, match=f"port {port} is already in use on this host") as taken:
-            Ports().reserve("a", asks(Port(name="x", static=port)))
+def test_a_port_that_a_program_of_this_host_has_may_be_free_later(unused_tcp_port: int) -> None:
+    port = unused_tcp_port
+    held = socket.create_server(("127.0.0.1", port))
+    with held, pytest.raises(PortTaken, match=f"port {port} is already in use on this host") as taken:
+        Ports().reserve("a", asks(Port(name="x", static=port)))
     assert taken.value.waiting_helps
     Ports().reserve("a", asks(Port(name="x", static=port)))
 
@@ -161,8 +161,9 @@ async def test_the_bid_says_which_ports_it_holds_also_where_nobody_asked_for_one
     direct_bid = await node.peer.next()
     assert isinstance(direct_bid, BidResult)
     assert direct_bid.accepted
-    # Other tests' jobs may have some in between.
-    assert direct_bid.ports[0].static > port.static
+    # Not always a higher one: other tests' jobs have some in between, and give some back.
+    assert direct_bid.ports[0].static != port.static
+    assert 20000 <= direct_bid.ports[0].static <= 32000
 
 
 async def test_ports_are_still_held_after_a_restart(node: Bench, unused_tcp_port: int) -> None:
