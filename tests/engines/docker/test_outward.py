@@ -94,11 +94,14 @@ async def test_nothing_but_the_proxy_is_reached(outward: Node, busybox_image: st
     """Each line is a way round; the control shows that the first works with a bridge, which has its own address."""
     find = "ip route | awk '/default/ { print $3 }'"
     ask = "printf 'GET / HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n'"
-    reach_host = f"{ask} | nc -w 3 $HOST_ADDRESS {server} 2>/dev/null | grep -q 200 && echo"
+
+    def reach_host(patience_s: int) -> str:
+        return f"{ask} | nc -w {patience_s} $HOST_ADDRESS {server} 2>/dev/null | grep -q 200 && echo"
+
     control = outward.request(
         {
             "Image": busybox_image,
-            "Entrypoint": ["/bin/sh", "-c", f"HOST_ADDRESS=$({find}); {reach_host} $HOST_ADDRESS"],
+            "Entrypoint": ["/bin/sh", "-c", f"HOST_ADDRESS=$({find}); {reach_host(60)} $HOST_ADDRESS"],
         },
         network=NetworkConfig(type=NetworkType.BRIDGE),
     )
@@ -110,7 +113,7 @@ async def test_nothing_but_the_proxy_is_reached(outward: Node, busybox_image: st
     HOST_ADDRESS={address}
     ip -o addr | grep -v ': lo ' && echo another interface
     ip route | grep . && echo a route
-    {reach_host} the host by its address on the bridge
+    {reach_host(3)} the host by its address on the bridge
     nc -w 2 8.8.8.8 53 </dev/null 2>/dev/null && echo an address of the internet
     nslookup -timeout=1 good.example.com 8.8.8.8 >/dev/null 2>&1 && echo a name server
     nslookup -timeout=1 good.example.com 127.0.0.11 >/dev/null 2>&1 && echo the name server of the engine
