@@ -136,7 +136,7 @@ class Bench:
         outputs: Sequence[tuple[str, str]] = (("outputs", "/outputs"),),
         env: dict[str, str] | None = None,
         resources: Resources | None = None,
-        timeout_s: float | None = 30.0,
+        timeout_s: float | None = 60.0,
         network: NetworkConfig | None = None,
         job_id: str = "",
     ) -> RunRequest:

@@ -30,7 +30,7 @@ def unconfined(code: str, target: str, env: dict[str, str] | None = None) -> str
     """Run an attacker the way a bare subprocess engine would."""
     assert SYSTEM_PYTHON is not None
     done = subprocess.run(
-        [SYSTEM_PYTHON, "-c", code, target], capture_output=True, text=True, timeout=30, check=False, env=env
+        [SYSTEM_PYTHON, "-c", code, target], capture_output=True, text=True, timeout=60, check=False, env=env
     )
     return done.stdout
 
@@ -50,7 +50,7 @@ def filtered(code: str, target: str, program: bytes) -> str:
         f"confine._prctl(38, 1)\nconfine.load_filter(bytes.fromhex({program.hex()!r}))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", load + code, target], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", load + code, target], capture_output=True, text=True, timeout=60, check=False
     )
     return done.stdout
 

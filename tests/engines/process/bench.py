@@ -112,7 +112,7 @@ class Bench:
         outputs: Sequence[tuple[str, str]] = OUTPUTS,
         env: dict[str, str] | None = None,
         resources: Resources | None = None,
-        timeout_s: float | None = 30.0,
+        timeout_s: float | None = 60.0,
         grace_s: float = 600.0,
         log: Path | None = None,
         host_network: bool = False,

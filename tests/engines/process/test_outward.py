@@ -21,7 +21,7 @@ pytestmark = pytest.mark.process
 GET = (
     "import sys, urllib.request as r\n"
     "for url in sys.argv[1:]:\n"
-    "    try:\n        print(r.urlopen(url, timeout=20).read().decode(), flush=True)\n"
+    "    try:\n        print(r.urlopen(url, timeout=60).read().decode(), flush=True)\n"
     "    except Exception as error:\n        print('failed', getattr(error, 'code', error), flush=True)\n"
 )
 

@@ -56,7 +56,7 @@ async def test_an_older_landlock_still_keeps_signals_and_truncation_inside(tmp_p
     file = tmp_path / "open-to-all"
     file.write_text("content")
     file.chmod(0o666)
-    bystander = subprocess.Popen(["sleep", "60"])
+    bystander = subprocess.Popen(["sleep", "600"])
     code = """
     import os, sys
     pid, path = int(sys.argv[1]), sys.argv[2]

@@ -58,7 +58,7 @@ def supervisor(bench: Bench, execution_id: str) -> psutil.Process:
 
 
 async def test_one_process_forks_all_supervisors_and_ends_with_the_engine(bench: Bench) -> None:
-    requests = [bench.request(["sh", "-c", "echo up; sleep 30"]) for _ in range(2)]
+    requests = [bench.request(["sh", "-c", "echo up; sleep 600"]) for _ in range(2)]
     for request in requests:
         await bench.engine.start(request)
         await until(partial(all_frames, request.log_path))

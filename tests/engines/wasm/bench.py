@@ -110,7 +110,7 @@ class Bench:
         outputs: Sequence[tuple[str, str]] = OUTPUTS,
         env: dict[str, str] | None = None,
         memory: int = 0,
-        timeout_s: float | None = 30.0,
+        timeout_s: float | None = 60.0,
         network: NetworkConfig = NONE,
         resources: ResourcesConfig | None = None,
         **params: Any,
