@@ -277,9 +277,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Shelf]:
+def serving(port: int = 0) -> Iterator[Shelf]:
     """Run a registry."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", port), _Handler)
     shelf = server.shelf = Shelf(address=f"127.0.0.1:{server.server_address[1]}")
     shelf.realm = f"http://{shelf.address}/token"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -32,7 +32,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 async def store(tmp_path: Path, home: Path) -> AsyncIterator[Images]:
     """An open store that may ask registries of this machine."""
-    images = Images(tmp_path / "images", reach=LOOPBACK, env={}, home=home, timeout_s=2.0)
+    images = Images(tmp_path / "images", reach=LOOPBACK, env={}, home=home, timeout_s=60.0)
     await images.open()
     yield images
     await images.close()

@@ -48,7 +48,7 @@ def listening(answer: bytes, port: int = 0) -> Iterator[tuple[int, list[bytes]]]
 async def far(tmp_path: Path, home: Path) -> AsyncIterator[Images]:
     """A store that may ask a server of tokens elsewhere."""
     reach = Reach(("127.0.0.1", ELSEWHERE))
-    images = Images(tmp_path / "i", reach=reach, env={}, home=home, timeout_s=2.0)
+    images = Images(tmp_path / "i", reach=reach, env={}, home=home, timeout_s=60.0)
     await images.open()
     yield images
     await images.close()
@@ -68,12 +68,14 @@ async def test_a_registry_that_did_not_answer_may_speak_tls_later(
             assert heard and all(first.startswith(b"\x16") for first in heard)
 
 
-async def test_a_registry_that_changes_to_tls_is_asked_with_tls(store: Images) -> None:
-    with serving() as shelf:
+async def test_a_registry_that_changes_to_tls_is_asked_with_tls(store: Images, unused_tcp_port: int) -> None:
+    with serving(unused_tcp_port) as shelf:
         await store.find(shelf.put(IMAGE))
-    port = int(shelf.address.rpartition(":")[2])
 
-    with listening(b"", port) as (_, heard), pytest.raises(EngineError, match="image not available"):
+    with (
+        listening(b"", unused_tcp_port) as (_, heard),
+        pytest.raises(EngineError, match="image not available"),
+    ):
         await store.find(f"{shelf.address}/other")
 
     assert heard[0].startswith(b"GET") and len(heard) > 1

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from bacalhau_jupyter.engines.images.store import Images
 from bacalhau_jupyter.models.errors import EngineError
 from tests.engines.images.building import Shelf, build, file, layer, layers_of
+from tests.engines.images.conftest import LOOPBACK
 
 PLAIN = layer(file("a", b"x" * 50_000))
+
+
+@pytest.fixture
+async def store(tmp_path: Path, home: Path) -> AsyncIterator[Images]:
+    """A store that does not wait for long."""
+    images = Images(tmp_path / "images", reach=LOOPBACK, env={}, home=home, timeout_s=2.0)
+    await images.open()
+    yield images
+    await images.close()
 
 
 async def test_a_registry_that_stalls_is_left_in_the_end(store: Images, shelf: Shelf) -> None:

@@ -22,7 +22,7 @@ from bacalhau_jupyter.models.records.progress import Reading
 from tests.engines.images.building import Shelf, build, directory, file, layer, link
 from tests.engines.images.conftest import LOOPBACK
 from tests.services.registry import Registry
-from tests.services.waiting import until
+from tests.services.waiting import found, until
 
 BASE = layer(directory("etc"), file("etc/os", b"base"), file("etc/gone", b"x"), link("lib", "usr/lib"))
 
@@ -290,7 +290,13 @@ async def test_a_node_that_is_killed_while_it_unpacks_leaves_nothing_that_lasts(
     code = (
         "import asyncio, sys; from pathlib import Path\n"
         "from bacalhau_jupyter.engines.images.store import Images\n"
+        "from bacalhau_jupyter.engines.images.unpacking.workers import Workers\n"
         "from bacalhau_jupyter.transfer.core.reach import Reach\n"
+        "do = Workers.do\n"
+        "async def never_done(*order):\n"
+        "    await do(*order)\n"
+        "    await asyncio.Event().wait()\n"
+        "Workers.do = never_done\n"
         "async def main():\n"
         "    images = Images(Path(sys.argv[1]), reach=Reach(('127.0.0.1',)), env={}, home=Path(sys.argv[2]))\n"
         "    await images.open()\n"
@@ -302,7 +308,8 @@ async def test_a_node_that_is_killed_while_it_unpacks_leaves_nothing_that_lasts(
         sys.executable, "-c", code, str(tmp_path / "images"), str(home), reference, stdout=subprocess.PIPE
     )
     work = tmp_path / "images/work"
-    await until(lambda: any(work.glob("*/tree/*")))
+    # However late that is: the node hears of no end of it.
+    await until(lambda: found(work, "f1"))
     node.kill()
     await node.wait()
 
