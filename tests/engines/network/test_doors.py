@@ -170,10 +170,15 @@ async def test_a_job_that_floods_its_network_holds_few_descriptors_of_the_node(
     assert await asyncio.to_thread(doors.wait_ready, "e-1", TIMEOUT_S)
     before = len(list(Path("/proc/self/fd").iterdir()))
     flood = [socket.socket() for _ in range(400)]
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir())) - before - len(flood)
+
     for client in flood:
         client.setblocking(False)
         client.connect_ex(("127.0.0.1", started))
-    taken = await settled(lambda: len(list(Path("/proc/self/fd").iterdir())) - before - len(flood))
+    await until(lambda: descriptors() > 0)
+    taken = await settled(descriptors)
     for client in flood:
         client.close()
     assert 0 < taken <= CONNECTIONS + REFUSALS + 10
