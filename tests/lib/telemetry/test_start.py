@@ -26,6 +26,12 @@ def receiver() -> Iterator[OtlpReceiver]:
     running.close()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is left arrives, also at a receiver that gets no processor for a while."""
+    monkeypatch.setattr("bacalhau_jupyter.lib.telemetry.otlp.CLOSE_S", 60.0)
+
+
 def environment(receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, **more: str) -> dict[str, str]:
     """Set the variables for this process, whose SDK reads them itself."""
     variables = receiver.environment() | more
@@ -78,6 +84,7 @@ def test_a_missing_package_is_said_and_nothing_else_happens(
     assert "pip install 'bacalhau-jupyter[otel]'" in caplog.text
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_span_arrives_with_the_ids_that_were_chosen_for_it(
     receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +100,7 @@ def test_a_span_arrives_with_the_ids_that_were_chosen_for_it(
     assert span.resource["service.version"] == "1.2.3"
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     "variables", [{"OTEL_SERVICE_NAME": "mine"}, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=mine,zone=b"}]
 )
@@ -105,6 +113,7 @@ def test_the_receiver_sees_the_name_that_the_owner_gave(
     assert receiver.spans[0].resource["service.name"] == "mine"
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_sampler_that_takes_nothing_is_heeded(
     receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +126,7 @@ def test_a_sampler_that_takes_nothing_is_heeded(
     assert receiver.metrics["jobs_received"].points == [({}, 1.0)]
 
 
+@pytest.mark.usefixtures("patient")
 def test_spans_within_each_other_are_one_trace(
     receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
