@@ -54,7 +54,8 @@ class PlainNatsServer:
             "host": "127.0.0.1",
             "port": self.port,
             "max_payload": 8 << 20,
-            "authorization": {"token": self.token},
+            # Clients of a busy machine take their time.
+            "authorization": {"token": self.token, "timeout": 60},
         }
         full = plain | (settings or {})
         tls = full.get("tls")
