@@ -40,7 +40,7 @@ class ContainerNode:
         words = ["run", "--detach", "--init", "--publish", "127.0.0.1::1234", "--health-interval=1s"]
         words += ["--volume", f"{self.volume}:/data", *self._options, self._image]
         self.name = docker_command(*words)
-        if not wait_until(lambda: self.health == "healthy", timeout_s=60):
+        if not wait_until(lambda: self.health == "healthy", timeout_s=120):
             raise AssertionError(docker_command("logs", self.name))
         self.port = docker_command("port", self.name, "1234/tcp").rpartition(":")[2]
         self.key = docker_command("exec", self.name, "cat", "/data/api.key")
@@ -62,7 +62,7 @@ class ContainerNode:
                 "Content-Type": "application/json",
             },
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
     def shell(self, directory: Path, *words: str) -> str:
@@ -88,7 +88,7 @@ class ContainerNode:
 
     def stop(self) -> int:
         """End the container as its owner would; return the node's exit status."""
-        docker_command("stop", "--time", "30", self.name)
+        docker_command("stop", "--time", "100", self.name)
         status = int(docker_command("inspect", "--format", "{{.State.ExitCode}}", self.name))
         docker_command("rm", self.name)
         self.name = ""

@@ -96,7 +96,7 @@ class Team:
         context = ssl.create_default_context(cafile=self.ca_file)
         request = urllib.request.Request(url, data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
                 return answer.status, answer.read(), answer.headers.get("Set-Cookie", "")
         except urllib.error.HTTPError as error:
             return error.code, error.read(), ""
@@ -117,7 +117,7 @@ def team(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with factory(parent) as start:
         node = start("-c", "Engines.Disabled=docker", data_dir=directory)
         link = re.compile(r"http://127\.0\.0\.1:(\d+)/login#")
-        assert wait_until(lambda: link.search(node.output.read_text()) is not None, timeout_s=30)
+        assert wait_until(lambda: link.search(node.output.read_text()) is not None, timeout_s=60)
         panel = link.findall(node.output.read_text())[0]
         # All at once: one port's digits may hold another one's.
         ports = {"1234": str(node.port), "8438": panel, "8443": str(page_port), "443": str(port)}
@@ -165,7 +165,7 @@ def test_through_the_proxy_nobody_is_the_owner(team: Team) -> None:
     path = "/api/v1/orchestrator/jobs"
     assert team.request(path)[0] == 401
     assert team.request(path, Authorization=f"Bearer {key_of('board')}")[0] == 200
-    with urllib.request.urlopen(team.node.url + path, timeout=30) as answer:
+    with urllib.request.urlopen(team.node.url + path, timeout=60) as answer:
         assert answer.status == 200
 
 

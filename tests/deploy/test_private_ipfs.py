@@ -63,7 +63,7 @@ def private(recipe: Recipe, environment: dict[str, str], tmp_path: Path) -> Iter
             [str(SCRIPT), "run", str(directory)], env=environment, stdout=sink, stderr=sink
         )
     try:
-        is_ready = wait_until(lambda: "Daemon is ready" in log.read_text(errors="replace"), timeout_s=40)
+        is_ready = wait_until(lambda: "Daemon is ready" in log.read_text(errors="replace"), timeout_s=60)
         assert is_ready, log.read_text(errors="replace")
         yield directory
     finally:

@@ -15,6 +15,7 @@ import pytest
 from tests.deploy.conftest import docker_command
 from tests.deploy.test_container import JOBS, ContainerNode
 from tests.services import wasm_modules
+from tests.services.common import wait_until
 
 STRICT = ("--security-opt", "no-new-privileges", "--cap-drop", "ALL")
 CELLS = """
@@ -108,5 +109,10 @@ def test_images_are_refused_with_what_is_missing(strict: ContainerNode, info: di
     task = {"Name": "main", "Engine": {"Type": "docker", "Params": {"Image": "busybox"}}}
     spec = {"Name": "image", "Type": "batch", "Count": 1, "Tasks": [task]}
     job_id = strict.call("PUT", JOBS, {"Job": spec})["JobID"]
-    said = docker_command("exec", strict.name, "bacalhau-jupyter", "job", "describe", job_id)
-    assert info["EngineProblems"]["docker"][:40] in " ".join(said.split())
+
+    def said() -> str:
+        told = docker_command("exec", strict.name, "bacalhau-jupyter", "job", "describe", job_id)
+        return " ".join(told.split())
+
+    # The job is taken before a place for it has been looked for.
+    assert wait_until(lambda: info["EngineProblems"]["docker"][:40] in said(), timeout_s=60), said()
