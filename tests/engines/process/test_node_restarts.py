@@ -113,7 +113,7 @@ async def test_what_no_node_looks_after_ends_after_its_grace(bench: Bench, tier:
 
 
 async def test_a_node_that_comes_back_within_the_grace_stops_the_clock(bench: Bench, tier: str) -> None:
-    request = bench.request(["sleep", "2.5"], timeout_s=None, grace_s=1.0)
+    request = bench.request(["sleep", "5"], timeout_s=None, grace_s=1.0)
     node = start_node(bench, tier, request)
     wait_for_start(node)
     pid = bench.data / "process" / request.execution.id / "pid"
