@@ -143,7 +143,9 @@ async def restarted_without_docker(machine: Machine, script: str) -> tuple[Bench
     bench = machine.bench()
     await bench.engine.probe()
     request, _ = await start(bench, script)
-    await until(lambda: (request.outputs[0].path / "ready").exists())
+    ready = request.outputs[0].path / "ready"
+    # The shell makes the file before it writes to it, and what is started again is about to end it.
+    await until(lambda: ready.exists() and ready.read_text())
     await machine.opened.pop().close()
     machine.stop_docker()
     again = machine.bench()
