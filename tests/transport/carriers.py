@@ -71,6 +71,7 @@ def nats_settings(url: str, token: str, name: str, timeout_s: float = WAIT_S) ->
         name=name,
         token=token,
         inbox_prefix=node_inbox(name),
+        connect_timeout_s=WAIT_S,
         ack_timeout_s=timeout_s,
         request_timeout_s=timeout_s,
         log_queue=WINDOW,

@@ -109,7 +109,7 @@ async def test_what_is_on_its_way_when_the_link_is_cut_fails_at_once(
 async def test_a_server_that_holds_its_tongue_counts_as_gone(
     nats_server: PlainNatsServer, cuttable_link: CuttableLink
 ) -> None:
-    carrier = OverNats(cuttable_link.url, nats_server.token, ping_interval_s=0.2, connect_timeout_s=1.0)
+    carrier = OverNats(cuttable_link.url, nats_server.token, ping_interval_s=0.2)
     node = carrier.compute_end("n")
     await node.connect("n", nothing, no_logs)
     cuttable_link.pause()

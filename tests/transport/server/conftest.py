@@ -25,7 +25,9 @@ class Servers:
     """Makes servers, and clients of any server; ends them all."""
 
     def __init__(self, directory: Path, program: Path, stack: contextlib.AsyncExitStack) -> None:
-        self.settings = NatsServerSettings(directory / "link", "n-orchestrator", token=TOKEN)
+        self.settings = NatsServerSettings(
+            directory / "link", "n-orchestrator", token=TOKEN, tls_timeout_s=PATIENCE_S
+        )
         self.identities = MemoryIdentities()
         self._program = program
         self._stack = stack
@@ -56,7 +58,7 @@ class Servers:
             if errors is not None:
                 errors.append(str(error))
 
-        settings: dict[str, Any] = {"connect_timeout": 30, "allow_reconnect": False, "error_cb": note}
+        settings: dict[str, Any] = {"connect_timeout": PATIENCE_S, "allow_reconnect": False, "error_cb": note}
         try:
             await client.connect(url, **(settings | options))
         except BaseException:

@@ -70,7 +70,9 @@ async def scene(
         attacker, victim, orchestrator = [
             await servers.client(url, name=name, token=token) for name in ("n-attacker", VICTIM, "n-o")
         ]
-        of_orchestrator, of_victim = (NatsSettings((url,), name, token) for name in ("n-o", VICTIM))
+        of_orchestrator, of_victim = (
+            NatsSettings((url,), name, token, connect_timeout_s=PATIENCE_S) for name in ("n-o", VICTIM)
+        )
         yield Scene(False, attacker, victim, orchestrator, of_orchestrator, of_victim)
         return
     server, secret = await servers.started(), secrets.token_hex(32)
@@ -81,8 +83,18 @@ async def scene(
         await servers.node(server, {"name": "n-attacker"}),
         await servers.node(server, {"name": VICTIM, "user": VICTIM, "password": secret}),
         await servers.client(server.url, inbox_prefix=access.inbox_prefix, **own),
-        NatsSettings((server.url,), "n-o", inbox_prefix=access.inbox_prefix, **own),
-        NatsSettings((server.url,), VICTIM, TOKEN, VICTIM, secret, subjects.node_inbox(VICTIM)),
+        NatsSettings(
+            (server.url,), "n-o", inbox_prefix=access.inbox_prefix, connect_timeout_s=PATIENCE_S, **own
+        ),
+        NatsSettings(
+            (server.url,),
+            VICTIM,
+            TOKEN,
+            VICTIM,
+            secret,
+            subjects.node_inbox(VICTIM),
+            connect_timeout_s=PATIENCE_S,
+        ),
     )
 
 

@@ -23,9 +23,10 @@ from bacalhau_jupyter.transport.nats.compute import NatsComputeEnd
 from bacalhau_jupyter.transport.nats.orchestrator import NatsOrchestratorEnd
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
 from bacalhau_jupyter.transport.nats.subjects import node_inbox, reports
+from bacalhau_jupyter.transport.server.door import penalties as door_penalties
 from bacalhau_jupyter.transport.server.door.bouncer import MOST_CONNECTIONS
 from bacalhau_jupyter.transport.server.door.loads import Count, too_much
-from bacalhau_jupyter.transport.server.door.penalties import FIRST_S, FORGIVEN_S, Penalties
+from bacalhau_jupyter.transport.server.door.penalties import FIRST_S, FORGIVEN_S, LIMIT_S, Penalties
 from bacalhau_jupyter.transport.server.nats_server import NatsServer
 from tests.services.waiting import until
 from tests.transport.carriers import no_logs, nothing, take_message
@@ -46,7 +47,12 @@ async def answer(node_id: str, request: ControlRequest) -> ControlResponse:
 def orchestrator_of(server: NatsServer) -> NatsOrchestratorEnd:
     access = server.access
     settings = NatsSettings(
-        (access.url,), "o", user=access.user, password=access.password, inbox_prefix=access.inbox_prefix
+        (access.url,),
+        "o",
+        user=access.user,
+        password=access.password,
+        inbox_prefix=access.inbox_prefix,
+        connect_timeout_s=PATIENCE_S,
     )
     return NatsOrchestratorEnd(settings, SystemClock(), cutter=server.cut)
 
@@ -79,7 +85,11 @@ async def flood(server: NatsServer, node_id: str) -> None:
         writer.transport.abort()
 
 
-async def test_who_floods_is_cut_off_and_stays_outside_while_others_are_served(servers: Servers) -> None:
+async def test_who_floods_is_cut_off_and_stays_outside_while_others_are_served(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not over before both were turned away, however busy the machine is.
+    monkeypatch.setattr(door_penalties, "FIRST_S", LIMIT_S)
     server = await servers.started()
     orchestrator = orchestrator_of(server)
     await orchestrator.serve(answer, take_message)
@@ -90,6 +100,7 @@ async def test_who_floods_is_cut_off_and_stays_outside_while_others_are_served(s
         "n-good",
         secrets.token_hex(32),
         node_inbox("n-good"),
+        connect_timeout_s=PATIENCE_S,
         request_timeout_s=5.0,
     )
     node = NatsComputeEnd("n-good", settings, SystemClock())

@@ -134,7 +134,7 @@ async def test_after_a_crash_of_the_server_nodes_come_back_by_themselves(servers
     connection = Connection(settings, SystemClock())
     try:
         await connection.open()
-        assert connection.state.is_up
+        await until(lambda: connection.state.is_up, PATIENCE_S)
         pid = server.pid
         os.kill(pid, signal.SIGKILL)
         await until(lambda: not connection.state.is_up, PATIENCE_S)
