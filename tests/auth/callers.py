@@ -16,7 +16,7 @@ from bacalhau_jupyter.models.errors import Unauthorized
 
 HOLD = """
 import socket, sys
-caller = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+caller = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
 print(caller.getsockname()[1], flush=True)
 sys.stdin.read()
 """
@@ -60,7 +60,7 @@ def holding(
         yield int(process.stdout.readline())
     finally:
         process.stdin.close()
-        process.wait(30)
+        process.wait(60)
         process.stdout.close()
 
 
