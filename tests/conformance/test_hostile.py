@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import socket
@@ -169,12 +170,14 @@ async def test_what_is_not_http_hurts_nobody(node_config: Callable[..., Config],
         with socket.socket() as raw:
             raw.setblocking(False)
             await loop.sock_connect(raw, ("127.0.0.1", node.record.port))
-            await loop.sock_sendall(raw, data)
-            raw.shutdown(socket.SHUT_WR)
             answer = b""
             async with asyncio.timeout(60):
-                while part := await loop.sock_recv(raw, 65536):
-                    answer += part
+                # A server that closes before it has read all resets the connection: what it said counts.
+                with contextlib.suppress(OSError):
+                    await loop.sock_sendall(raw, data)
+                    raw.shutdown(socket.SHUT_WR)
+                    while part := await loop.sock_recv(raw, 65536):
+                        answer += part
         assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4", b"HTTP/1.1 200"))
         assert b"Traceback" not in answer
         async with aiohttp.request("GET", f"{node.url}/api/v1/agent/alive") as alive:

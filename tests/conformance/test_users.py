@@ -79,7 +79,7 @@ class Served:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         head = ["GET /api/v1/orchestrator/jobs HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
         writer.write("\r\n".join([*head, *lines, "", ""]).encode())
-        answer = await asyncio.wait_for(reader.read(), 30)
+        answer = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         await writer.wait_closed()
         top, _, body = answer.partition(b"\r\n\r\n")
