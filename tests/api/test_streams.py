@@ -32,7 +32,7 @@ async def test_log_frames_are_official_and_the_end_is_1000(api: Api) -> None:
             '{"value":{"Type":1,"Line":"out\\n"}}\n',
             '{"value":{"Type":2,"Line":"err"}}\n',
         ]
-        end = await ws.receive(timeout=30)
+        end = await ws.receive(timeout=60)
     assert (end.type, end.data) == (WSMsgType.CLOSE, 1000)
     query = LogQuery(namespace="n", execution_id="e-1", version=2, tail=True, follow=True)
     assert api.orchestrator.calls == [("logs", "j-1", query)]
@@ -43,7 +43,7 @@ async def test_a_log_error_travels_in_a_frame_after_the_upgrade(api: Api) -> Non
     async with api.client.ws_connect("/api/v1/orchestrator/jobs/nope/logs") as ws:
         frame = json.loads(await ws.receive_str())
         assert frame == {"error": "job not found: nope", "value": {"Type": 0, "Line": ""}}
-        assert (await ws.receive(timeout=30)).data == 1000
+        assert (await ws.receive(timeout=60)).data == 1000
 
 
 async def test_the_node_hangs_up_only_after_the_client_has_answered_the_close(api: Api) -> None:
@@ -109,7 +109,7 @@ async def test_events_are_pushed_and_a_slow_reader_is_asked_to_reconnect(api: Ap
     path = "/api/v1/orchestrator/events?since=5&job=j-1&topic=Submission&topic=Execution,Scheduling"
     async with api.client.ws_connect(path) as ws:
         assert json.loads(await ws.receive_str())["seq"] == 7
-        end = await ws.receive(timeout=30)
+        end = await ws.receive(timeout=60)
     assert (end.type, end.data, end.extra) == (WSMsgType.CLOSE, 1013, "the reader is too slow")
     assert api.orchestrator.calls == [("events", 5, "j-1", ("Submission", "Execution", "Scheduling"))]
 
@@ -123,7 +123,7 @@ async def test_events_without_since_are_only_new_ones(api: Api) -> None:
 async def test_a_lease_is_held_exactly_as_long_as_its_socket(api: Api) -> None:
     first = await api.client.ws_connect("/api/v1/agent/lease")
     second = await raw_websocket(api.port, "/api/v1/agent/lease")
-    assert await first.receive_json(timeout=30) == {"instance": "instance-1"}
+    assert await first.receive_json(timeout=60) == {"instance": "instance-1"}
     await until(lambda: api.agent.leases == 2)
     second.close()
     await until(lambda: api.agent.leases == 1)

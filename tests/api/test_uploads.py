@@ -159,12 +159,12 @@ async def test_an_upload_that_was_cut_at_half_goes_on(served: Served) -> None:
     head += f"Content-Range: bytes 0-{len(data) - 1}/{len(data)}\r\nContent-Length: {len(data)}\r\n"
     writer.write(f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + data[:4_000_000])
     await writer.drain()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await served.state(upload))["Offset"] < 1_000_000:
             pass
     writer.close()
     await writer.wait_closed()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (again := await served.begin(**order))["UploadID"] != upload:
             await served.client.delete(f"{PATH}/{again['UploadID']}")
     offset = again["Offset"]
@@ -275,6 +275,6 @@ async def test_a_malformed_order_is_the_callers_mistake(served: Served, order: d
 async def test_the_loop_answers_while_a_large_upload_is_stored(served: Served) -> None:
     upload = (await served.begin())["UploadID"]
     sending = asyncio.create_task(served.put(upload, DATA))
-    async with asyncio.timeout(30), served.client.get("/api/v1/agent/alive") as answer:
+    async with asyncio.timeout(60), served.client.get("/api/v1/agent/alive") as answer:
         assert answer.status == 200
     assert (await sending)["SHA256"] == SHA

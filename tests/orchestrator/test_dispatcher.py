@@ -62,7 +62,7 @@ class LossyCarrier:
     async def close(self) -> None: ...
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.arrived) < count:
                 self.changed.clear()
                 await self.changed.wait()
@@ -115,7 +115,7 @@ async def test_an_offer_whose_job_was_stopped_meanwhile_is_not_made_after_a_rest
         await peer.join()
         await peer.end.close()  # the carrier is gone, the orchestrator has not noticed
         job_id = (await service.submit(noop_job("a", timeouts=Timeouts(queue_timeout=1000)))).job_id
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async for event in service.events(0, job_id):
                 if event.message == "Requested execution on n-1":
                     await service.stop(job_id)

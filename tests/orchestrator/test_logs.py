@@ -13,7 +13,7 @@ from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
 
 
 async def read(service: Orchestrator, job: str, **query: object) -> list[LogFrame]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return [frame async for frame in service.logs(job, LogQuery(**query))]  # type: ignore[arg-type]
 
 

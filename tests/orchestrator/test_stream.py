@@ -16,7 +16,7 @@ WAIT = Timeouts(queue_timeout=1000)
 
 
 async def following(stream: AsyncIterator[StreamEvent]) -> StreamEvent:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return await anext(stream)
 
 

@@ -56,7 +56,7 @@ async def test_notes_are_history_at_once_and_the_last_report_repeats_none(tmp_pa
         events = [*map(event, (AWAY, BACK, late)), Event(message="Completed successfully", topic="Execution")]
         report = RunResult(execution_id=execution, job_id=job, events=events)
         await peer.end.send(Envelope(report, 1000, 5, peer.node_id))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await ended(service, job)
         assert [text for _, text in await links(service, job)] == [AWAY, BACK, late]
 
@@ -75,7 +75,7 @@ async def test_notes_of_other_nodes_of_what_is_over_and_without_end_are_ignored(
         known = await links(service, job)
         assert len(known) == MOST_OF_EXECUTION
         await peer.finish(execution)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await ended(service, job)
         await tell(peer, (execution, AWAY))
         assert await links(service, job) == known
