@@ -6,13 +6,17 @@ root.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import sysconfig
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,12 +28,15 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRecord, read_record
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.node import node as nodes
-from tests.services.common import ServiceUnavailableError, is_root
+from tests.services.common import ServiceUnavailableError, is_root, wait_until
 from tests.services.leaks import owns
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 60.0
+ENGINES_TIMEOUT_S = 60.0
+UNANSWERED = "it has not answered yet"
+"""What a node says of an engine that it has asked, and has no answer from."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +128,9 @@ def start_node(
     port: int = 0,
     timeout_s: float = START_TIMEOUT_S,
     prefix: Sequence[str] = (),
+    awaits_engines: bool = True,
 ) -> ServedNode:
-    """Start ``bacalhau-jupyter serve`` and wait until it listens.
+    """Start ``bacalhau-jupyter serve`` and wait until it listens, and knows which of its engines work.
 
     Parameters
     ----------
@@ -136,6 +144,9 @@ def start_node(
         A command that becomes the node's, such as ``prlimit`` with its options.
     groups
         Further groups of that user, such as the one of the Docker Engine's socket.
+    awaits_engines
+        Whether to wait for what its engines answer. The node itself waits for two seconds, and refuses jobs that come
+        before the answer: on a busy machine that is any job.
 
     Raises
     ------
@@ -184,13 +195,43 @@ def start_node(
         record = read_record(repo)
         if record is not None and record.port and record.pid == process.pid:
             owns(repo.node_name())
-            return ServedNode(process, repo, record, output)
+            node = ServedNode(process, repo, record, output)
+            if awaits_engines and "--compute" in roles:
+                _wait_for_engines(node, places_jobs="--orchestrator" in roles)
+            return node
         if process.poll() is not None:
             break
         time.sleep(0.02)
     process.kill()
     process.wait(STOP_TIMEOUT_S)
     raise AssertionError(f"the node did not start: {output.read_text(errors='replace')[-3000:]}")
+
+
+def _wait_for_engines(node: ServedNode, places_jobs: bool) -> None:
+    wait_until(lambda: _engines_answered(node, places_jobs), timeout_s=ENGINES_TIMEOUT_S)
+
+
+def _engines_answered(node: ServedNode, places_jobs: bool) -> bool:
+    """Whether a node (as one that places jobs: its orchestrator) has heard from each engine; True where it won't say.
+
+    What is wrong with a node is found out by its test, not here.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    path = f"orchestrator/nodes/{node.repo.node_name()}" if places_jobs else "agent/node"
+    try:
+        request = urllib.request.Request(
+            f"{node.url}/api/v1/{path}", headers={"Authorization": f"Bearer {node.key}"}
+        )
+        with urllib.request.urlopen(request, timeout=ENGINES_TIMEOUT_S, context=context) as answer:
+            told = json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except (OSError, ValueError):
+        return True
+    info = (told["Node"]["Info"] if places_jobs else told).get("ComputeNodeInfo") or {}
+    return UNANSWERED not in (info.get("EngineProblems") or {}).values()
 
 
 def interpreter_for(uid: int | None) -> Interpreter:

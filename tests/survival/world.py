@@ -106,7 +106,11 @@ class World:
         """Start a node and kill it ``after`` seconds, ready or not."""
         with contextlib.suppress(AssertionError):
             started = start_node(
-                self.data_dir, *self.flags(), env={"DOCKER_HOST": self.engine_url}, timeout_s=after
+                self.data_dir,
+                *self.flags(),
+                env={"DOCKER_HOST": self.engine_url},
+                timeout_s=after,
+                awaits_engines=False,
             )
             started.kill()
 
@@ -116,7 +120,7 @@ class World:
         assert self.node is not None
         return self.node
 
-    def wait_for_line(self, pattern: str, timeout_s: float = 30.0) -> str:
+    def wait_for_line(self, pattern: str, timeout_s: float = 60.0) -> str:
         """Wait until the node has printed a line that holds a match for ``pattern``."""
         matches: list[str] = []
         regex = re.compile(pattern)
@@ -203,7 +207,7 @@ class World:
         items = self.get(f"{JOBS}/{job_id}/executions")["Items"] or []
         return sorted(items, key=lambda item: item["CreateTime"])
 
-    def execution(self, job_id: str, timeout_s: float = 20.0) -> str:
+    def execution(self, job_id: str, timeout_s: float = 60.0) -> str:
         """Wait for a job's first execution; return its ID."""
         executions: list[dict[str, Any]] = []
 
@@ -217,7 +221,7 @@ class World:
             )
         return str(executions[-1]["ID"])
 
-    def wait_for_end_of_first_execution(self, job_id: str, timeout_s: float = 30.0) -> dict[str, Any]:
+    def wait_for_end_of_first_execution(self, job_id: str, timeout_s: float = 60.0) -> dict[str, Any]:
         """Wait until a job's first execution is over; return it."""
         ended = {ExecutionStateType.COMPLETED.value, ExecutionStateType.FAILED.value}
 
@@ -277,7 +281,7 @@ class World:
         """Return how many marks of a kind each job has."""
         return Counter(mark.job for mark in self.marks() if mark.kind == kind)
 
-    def wait_for_marks(self, kind: str, job_id: str, timeout_s: float = 30.0) -> None:
+    def wait_for_marks(self, kind: str, job_id: str, timeout_s: float = 60.0) -> None:
         """Wait until a job has made a mark."""
         assert wait_until(lambda: self.count(kind)[job_id] > 0, timeout_s=timeout_s), (
             f"no {kind} of {job_id}: {self.history(job_id)}"
@@ -325,7 +329,7 @@ class World:
     def supervisor(self, execution_id: str) -> int:
         """Return the pid of an execution's supervisor."""
         pid_file = self.data_dir / "compute" / "process" / execution_id / "pid"
-        assert wait_until(pid_file.exists, timeout_s=30)
+        assert wait_until(pid_file.exists, timeout_s=60)
         return int(pid_file.read_text().split()[0])
 
     def engine_directories(self) -> list[Path]:
@@ -345,7 +349,7 @@ class World:
             *(f"state of {name}" for name in self.kept()),
         ]
 
-    def assert_nothing_left(self, timeout_s: float = 15.0) -> None:
+    def assert_nothing_left(self, timeout_s: float = 60.0) -> None:
         """Wait until no engine holds anything."""
         left: list[str] = []
 
@@ -387,7 +391,7 @@ class World:
             engine.close()
 
 
-def soon(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+def soon(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     """Wait for a condition, or fail saying what did not happen."""
     assert wait_until(condition, timeout_s=timeout_s, interval_s=0.05), what
 

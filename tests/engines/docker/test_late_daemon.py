@@ -48,7 +48,11 @@ def test_a_silent_engine_does_not_hold_up_the_start(node_factory: NodeFactory, t
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()
-        node = node_factory("-c", "Engines.Docker.Runtimes=docker", env={"DOCKER_HOST": f"unix://{path}"})
+        node = node_factory(
+            *("-c", "Engines.Docker.Runtimes=docker"),
+            env={"DOCKER_HOST": f"unix://{path}"},
+            awaits_engines=False,
+        )
         info = compute_info(node)
         assert "docker" not in info["ExecutionEngines"]
         # A start that had waited for the engine would know by now that it does not answer.
