@@ -30,6 +30,7 @@ from bacalhau_jupyter.models.records.node import NodeState
 from bacalhau_jupyter.node.roles.devstack import Devstack, StackShape, running_devstack
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, NodeQuery
 from tests.services.node import NO_PROCESS
+from tests.services.ports import free_port
 from tests.services.waiting import found, until
 
 LIVE = 3600.0
@@ -155,10 +156,9 @@ async def _is_on(running: Devstack, job_id: str, count: int) -> bool:
     return len(await live_on(running, job_id)) == count
 
 
-async def test_a_fixed_port_that_a_job_of_another_node_holds_makes_a_job_wait(
-    tmp_path: Path, unused_tcp_port: int
-) -> None:
-    network = NetworkConfig(type=NetworkType.HOST, ports=[Port(name="web", static=unused_tcp_port)])
+async def test_a_fixed_port_that_a_job_of_another_node_holds_makes_a_job_wait(tmp_path: Path) -> None:
+    port = free_port()
+    network = NetworkConfig(type=NetworkType.HOST, ports=[Port(name="web", static=port)])
     async with stack(tmp_path, StackShape(computes=2)) as running:
         first = await submit(
             running, job_of(network=network, sleep=LIVE, constraints=parse_selector("id=node-1"))
@@ -166,7 +166,7 @@ async def test_a_fixed_port_that_a_job_of_another_node_holds_makes_a_job_wait(
         await until(lambda: _is_on(running, first, 1))
         second = await submit(running, job_of(network=network, constraints=parse_selector("id=node-2")))
         await reach(running, second, JobStateType.QUEUED)
-        assert f"port {unused_tcp_port} is already in use by another job" in await explained(running, second)
+        assert f"port {port} is already in use by another job" in await explained(running, second)
         await running.node.orchestrator.stop(first)
         await reach(running, second, JobStateType.COMPLETED)
 
@@ -183,7 +183,11 @@ async def test_a_job_moves_to_another_node_when_its_own_leaves_for_good(tmp_path
         await until(lambda: _is_elsewhere(running, job, first))
         states = {item.node_id: item.compute_state.state_type for item in await executions(running, job)}
         assert states[first] is ExecutionStateType.FAILED
-        assert (await nodes(running))[first].connection.value == "DISCONNECTED"
+        await until(lambda: _is_disconnected(running, first))
+
+
+async def _is_disconnected(running: Devstack, node_id: str) -> bool:
+    return (await nodes(running))[node_id].connection.value == "DISCONNECTED"
 
 
 async def _is_elsewhere(running: Devstack, job_id: str, node_id: str) -> bool:

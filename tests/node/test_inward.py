@@ -16,6 +16,7 @@ from bacalhau_jupyter.node import node as nodes
 from tests.clock import ManualClock
 from tests.node.test_node import JOBS, client, noop, result_url, run
 from tests.services.node import running_node
+from tests.services.ports import free_port
 
 MakeConfig = Callable[..., Config]
 
@@ -105,11 +106,11 @@ async def test_an_expired_or_changed_link_does_not_log_in(node_config: MakeConfi
 
 
 async def test_a_password_in_a_url_is_in_no_history_and_no_log(
-    node_config: MakeConfig, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
+    node_config: MakeConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = node_config(InputSources__MaxRetryCount=0)
     async with running_node(config) as node, client(node) as session:
-        for url in (f"http://me:hushhush@127.0.0.1:{unused_tcp_port}/x", "http://me:hushhush@[::1/x"):
+        for url in (f"http://me:hushhush@127.0.0.1:{free_port()}/x", "http://me:hushhush@[::1/x"):
             state, messages = await outcome(session, reading(url))
             assert state == "Failed"
             assert "hushhush" not in messages

@@ -12,6 +12,7 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import settings
 from tests.node.test_explain import JOBS, MakeConfig, explain, reach
 from tests.services.node import running_node
+from tests.services.ports import free_port
 from tests.services.waiting import until
 
 
@@ -59,9 +60,10 @@ async def test_an_execution_of_every_type_shows_its_ports(node_config: MakeConfi
 
 
 async def test_of_two_jobs_with_the_same_port_the_second_waits_and_is_told_why(
-    node_config: MakeConfig, unused_tcp_port: int
+    node_config: MakeConfig,
 ) -> None:
-    asked = [{"Name": "web", "Static": unused_tcp_port}]
+    port = free_port()
+    asked = [{"Name": "web", "Static": port}]
     async with running_node(node_config()) as node:
         headers = {"Authorization": f"Bearer {node.key}"}
         async with aiohttp.ClientSession(node.url, headers=headers) as session:
@@ -71,7 +73,7 @@ async def test_of_two_jobs_with_the_same_port_the_second_waits_and_is_told_why(
 
             async def is_told() -> bool:
                 summary: str = (await explain(session, second))["Summary"]
-                return f"port {unused_tcp_port} is already in use by another job" in summary
+                return f"port {port} is already in use by another job" in summary
 
             await until(is_told)
             async with session.delete(f"{JOBS}/{first}") as answer:
@@ -81,15 +83,15 @@ async def test_of_two_jobs_with_the_same_port_the_second_waits_and_is_told_why(
                 assert answer.status == 200
 
 
-async def test_a_new_version_of_a_service_gets_the_port_of_the_old_one(
-    node_config: MakeConfig, unused_tcp_port: int
-) -> None:
+async def test_a_new_version_of_a_service_gets_the_port_of_the_old_one(node_config: MakeConfig) -> None:
+    port = free_port()
+
     def version(words: str) -> dict[str, Any]:
         task = {
             "Name": "main",
             "Engine": {"Type": "noop", "Params": {"Sleep": 600, "Stdout": words}},
             "Resources": {"CPU": "10m", "Memory": "1mb"},
-            "Network": {"Type": "Host", "Ports": [{"Name": "web", "Static": unused_tcp_port}]},
+            "Network": {"Type": "Host", "Ports": [{"Name": "web", "Static": port}]},
         }
         return {"Job": {"Name": "served", "Type": "service", "Count": 1, "Tasks": [task]}}
 
@@ -111,7 +113,7 @@ async def test_a_new_version_of_a_service_gets_the_port_of_the_old_one(
                     for item in items
                     if item["JobVersion"] == 2 and item["DesiredState"]["StateType"] == 1
                 ]
-                return bool(new) and new[0].get("Ports", [{}])[0].get("Static") == unused_tcp_port
+                return bool(new) and new[0].get("Ports", [{}])[0].get("Static") == port
 
             await until(has_it)
             async with session.delete(f"{JOBS}/{job}") as answer:
