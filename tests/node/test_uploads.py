@@ -16,7 +16,7 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH, PATH
 from bacalhau_jupyter.transfer.core.signing import local_reference, signed_reference
 from tests.services.node import running_node
-from tests.services.waiting import found
+from tests.services.waiting import found, until
 
 DATA = os.urandom(300_000)
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -97,11 +97,22 @@ async def submitted(client: aiohttp.ClientSession, job: dict[str, Any]) -> str:
         return str(body["JobID"])
 
 
+async def hogged(client: aiohttp.ClientSession) -> None:
+    """Let `HOG` have the node: what comes later waits."""
+    job = await submitted(client, HOG)
+
+    async def runs() -> bool:
+        async with client.get(f"/api/v1/orchestrator/jobs/{job}") as answer:
+            return bool((await answer.json())["Job"]["State"]["StateType"] == "Running")
+
+    await until(runs)
+
+
 async def test_the_upload_of_a_waiting_job_stays_and_goes_when_the_job_is_over(
     node_config: Callable[..., Config],
 ) -> None:
     async with running_node(small(node_config)) as node, aiohttp.ClientSession(node.url) as client:
-        await submitted(client, HOG)
+        await hogged(client)
         kept = await uploaded(client, DATA)
         job = await submitted(client, held_job(kept["URL"]))
         async with client.delete(PATH) as answer:
@@ -117,7 +128,7 @@ async def test_the_upload_of_a_waiting_job_stays_and_goes_when_the_job_is_over(
 
 async def test_the_result_that_a_waiting_job_refers_to_stays(node_config: Callable[..., Config]) -> None:
     async with running_node(small(node_config)) as node, aiohttp.ClientSession(node.url) as client:
-        await submitted(client, HOG)
+        await hogged(client)
         assert node.compute is not None
         archive = node.repo.compute_dir / "results" / "local-publisher" / "e-1.tar.gz"
         archive.write_bytes(b"x")
