@@ -29,7 +29,12 @@ from tests.services.waiting import lasts, until
 pytestmark = pytest.mark.timeout(600)
 WAIT_S = 120.0
 LINES = 1500
-PRINTS = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo $i; [ $((i % 300)) = 0 ] && sleep 1; done"
+HELD = "[ $i != 300 ] || until [ -e /tmp/go ]; do sleep 0.1; done"
+PRINTS = (
+    f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo $i; [ $((i % 300)) = 0 ] && sleep 1; {HELD}; done"
+)
+"""Waits for `TELL` after some lines, so that it is seen to run also where nobody looks for a while."""
+TELL = "for container in $(docker ps -q); do docker exec $container touch /tmp/go & done; wait"
 WHOLE = "".join(f"{number}\n" for number in range(1, LINES + 1))
 
 
@@ -97,7 +102,8 @@ async def test_a_job_is_found_again_after_node_and_ssh_were_killed_together(
         # All at once: none of them can tell another one of it.
         send(processes, signal.SIGSTOP)
         send(processes, signal.SIGKILL)
-        served.process.wait(30)
+        served.process.wait(60)
+    far_host.shell(TELL)
     if ends:
         await runs(far_host, 0)
     again = node_factory("-c", "WebUI.Enabled=false", data_dir=served.repo.path)
@@ -118,8 +124,10 @@ async def test_a_node_ends_while_a_host_hangs_and_loses_nothing(
         job = await submit(api, far_host, PRINTS + large)
         await runs(far_host)
         if phase == "collecting":
+            far_host.shell(TELL)
             await runs(far_host, 0)
         far_host.cut()
+        far_host.shell(TELL)
         # Nothing has noticed yet: threads wait for bytes that do not come.
         await lasts(1)
         served.process.send_signal(number)
@@ -144,6 +152,7 @@ async def test_a_node_that_slept_judges_its_jobs_by_the_times_of_the_host(
         await runs(far_host, 2)
         processes = family(served)
         send(processes, signal.SIGSTOP)
+        far_host.shell(TELL)
         await lasts(90)
         send(processes, signal.SIGCONT)
         await is_whole(api, far_host, short, since)
