@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -64,6 +65,8 @@ def test_combined_logs_are_json_on_standard_output_and_text_on_standard_error(tm
     )
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())
+    # Each line comes to the one place before it comes to the other: of the first, both are there by the next.
+    json.loads(process.stdout.readline())
     process.send_signal(signal.SIGTERM)
     out, text = process.communicate(timeout=60)
     assert first["level"] == "info"
@@ -115,7 +118,9 @@ def test_what_a_killed_node_accepted_is_done_by_the_next_one(node_factory: NodeF
 
 def test_a_served_node_is_used_by_nobody_but_its_user(node: ServedNode) -> None:
     for path in (node.repo.path, *found(node.repo.path, "*")):
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+        # What the node has removed meanwhile is nobody's.
+        with contextlib.suppress(FileNotFoundError):
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
     assert wait_until(lambda: str(node.repo.api_key_file) in node.output.read_text(), timeout_s=60)
     assert node.key not in node.output.read_text()
     for route in ("agent/config", "agent/debug", "agent/node", "orchestrator/nodes"):
