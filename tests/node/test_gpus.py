@@ -85,6 +85,7 @@ def test_a_node_without_runtime_and_driver_says_so_and_explains_it(
 ) -> None:
     served = node_factory(env=with_tools(tmp_path / "tools", docker_engine))
     with Client(served.url, api_key=served.key) as client:
+        assert wait_until(lambda: "docker" in compute(client).gpu_problems, timeout_s=SOON_S)
         problems = compute(client).gpu_problems
         assert "it has no GPU runtime" in problems["docker"]
         assert "process" not in problems or "GPU" in problems["process"] or "/dev/" in problems["process"]

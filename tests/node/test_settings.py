@@ -21,7 +21,7 @@ from bacalhau_jupyter.plugins.logfile import STDOUT, read_frames
 from tests.node.test_node import JOBS, MakeConfig, client, noop, run
 from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory
-from tests.services.waiting import found
+from tests.services.waiting import found, until
 
 BATCH = "JobDefaults.Batch"
 
@@ -317,6 +317,14 @@ async def test_a_log_keeps_as_much_as_the_owner_says(
         engines["docker"]["Image"] = request.getfixturevalue("busybox_image")
     config = node_config(Compute__LogLimit="1Kb").replace({"Engines.Disabled": []})
     async with running_node(config) as node, client(node) as session:
+
+        async def is_offered() -> bool:
+            async with session.get(f"/api/v1/orchestrator/nodes/{node.node_id}") as answer:
+                info = (await answer.json())["Node"]["Info"]["ComputeNodeInfo"]
+            return kind in (info["ExecutionEngines"] or ())
+
+        # A node refuses jobs that come before its engine has answered, and does not wait long for that.
+        await until(is_offered)
         await run(session, noop(Engine={"Type": kind, "Params": engines[kind]}))
         (log,) = (settings.compute_dir(config, node.repo) / "logs").glob("*.log")
         kept = b"".join(frame.data for frame in read_frames(log) if frame.stream == STDOUT)
