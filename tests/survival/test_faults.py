@@ -64,7 +64,8 @@ def test_a_supervisor_killed_from_outside_fails_its_execution_and_ends_its_progr
     assert first["ComputeState"]["Message"] == "the execution's supervisor was killed"
     # It counts as a failed attempt, so the job is tried once more; nothing of the first attempt runs beside it.
     soon(lambda: world.count("START")[job_id] == 2, "the job was not tried again")
-    assert not [line for line in world.leftovers() if execution in line]
+    assert not [line for line in world.processes() if execution in line]
+    soon(lambda: not [line for line in world.leftovers() if execution in line], "something is kept of it")
     world.stop_job_unless_over(job_id)
     _still_works(world)
 
@@ -72,6 +73,7 @@ def test_a_supervisor_killed_from_outside_fails_its_execution_and_ends_its_progr
 # ---- time limits
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("limit", ["execution_timeout", "total_timeout"])
 def test_a_job_that_takes_too_long_is_ended_and_leaves_no_process(
@@ -80,12 +82,16 @@ def test_a_job_that_takes_too_long_is_ended_and_leaves_no_process(
     world.start()
     # A child in a session of its own, and a program that ignores a polite request, must go, too.
     script = f"trap '' TERM; setsid {FOREVER} & {FOREVER}"
-    job_id = world.submit(_with_timeouts(world.job(engine, script), Timeouts(**{limit: 2})))
-    world.wait_for_marks("START", job_id)
-    assert world.wait_for([job_id], timeout_s=30) == {job_id: "Failed"}
-    assert "timed out" in world.history(job_id)
-    world.assert_nothing_left()
-    assert world.count("END")[job_id] == 0
+    # Two seconds are over on a busy machine before the job is up, and then nothing of it was to be ended.
+    for limit_s in (2, 10, 60):
+        job_id = world.submit(_with_timeouts(world.job(engine, script), Timeouts(**{limit: limit_s})))
+        assert world.wait_for([job_id], timeout_s=limit_s + 60) == {job_id: "Failed"}
+        assert "timed out" in world.history(job_id)
+        world.assert_nothing_left()
+        assert world.count("END")[job_id] == 0
+        if world.count("START")[job_id]:
+            break
+    assert world.count("START")[job_id] > 0
     _still_works(world)
 
 
@@ -200,14 +206,14 @@ def test_a_full_disk_refuses_jobs_in_one_sentence_and_is_over_when_space_is_free
         world.wait_for_marks("START", job_id)
     # A whole job of each engine later their start is stored: one that can't be noted any more is ended, and that is
     # another test.
-    world.wait_for([world.submit(world.job(engine, "true")) for engine in ENGINES], timeout_s=30)
+    world.wait_for([world.submit(world.job(engine, "true")) for engine in ENGINES])
     filler = world.data_dir / "filler"
     _fill(filler)
     # The node keeps room for what it has to note, so it may take a job, and end it with the reason.
     answers = [_refusal(world, world.job("process", "true")) for _ in range(40)]
     assert all(text == "accepted" or re.search("full|space", text) for text in answers), answers
     assert world.running.process.poll() is None
-    assert wait_until(lambda: all(world.count("END")[job_id] for job_id in running), timeout_s=40)
+    assert wait_until(lambda: all(world.count("END")[job_id] for job_id in running), timeout_s=60)
     filler.unlink()
     states = world.wait_for(set(running) | set(world.jobs()), timeout_s=60)
     assert set(states.values()) <= {"Completed", "Failed"}

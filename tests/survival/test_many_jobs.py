@@ -44,7 +44,7 @@ def _most_at_a_time(world: World) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("cpu", "fit"), [("0.5", 3), ("1", 1)])
 def test_fifty_detached_jobs_complete_on_a_two_core_node_and_never_exceed_it(
     small_node: World, cpu: str, fit: int
@@ -64,7 +64,7 @@ def test_fifty_detached_jobs_complete_on_a_two_core_node_and_never_exceed_it(
         containers.append(len(world.containers(running=True)))
         return OVER.issuperset(world.jobs().values())
 
-    assert wait_until(all_over, timeout_s=150)
+    assert wait_until(all_over, timeout_s=400)
     states = world.wait_for(priorities)
     assert world.failures(states) == {}
     assert _most_at_a_time(world) <= fit
@@ -93,6 +93,7 @@ def test_the_partitions_of_one_job_run_on_one_node_each_with_its_own_index(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_queued_jobs_outlive_kills_and_what_was_held_before_is_not_given_away_again(
     small_node: World,
 ) -> None:
@@ -103,7 +104,7 @@ def test_queued_jobs_outlive_kills_and_what_was_held_before_is_not_given_away_ag
         pause(instants.uniform(0.3, 2.5))
         world.running.kill()
         world.start()
-    states = world.wait_for(jobs, timeout_s=90)
+    states = world.wait_for(jobs, timeout_s=240)
     assert world.failures(states) == {}
     assert [world.count("START")[job] for job in jobs] == [1] * len(jobs)
     assert [world.count("END")[job] for job in jobs] == [1] * len(jobs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import itertools
 import logging
 import os
@@ -131,7 +132,8 @@ class Ordeal:
             try:
                 for _ in range(6):
                     self.accepted.append(self.world.submit(self.job("end", engine), target))
-            except OSError:
+            except (OSError, http.client.HTTPException):
+                # Not answered, or in the middle of the answer.
                 return
 
         threads = [threading.Thread(target=client, args=(ENGINES[n % 2],)) for n in range(4)]
@@ -141,7 +143,8 @@ class Ordeal:
         self.end()
         self.histogram["submit"] += 1
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
+            assert not thread.is_alive()
 
     def end(self) -> None:
         """End the node."""
@@ -240,7 +243,7 @@ def _check(ordeal: Ordeal) -> None:
     assert set(world.wait_for(ordeal.stopped).values()) == {"Stopped"}
     # What was stored and never acknowledged is a job all the same.
     everything = (set(ordeal.accepted) | set(world.jobs())) - set(ordeal.stopped)
-    states = world.wait_for(everything, timeout_s=90)
+    states = world.wait_for(everything, timeout_s=180)
     log.info("%d ends over %d jobs: %s", ordeal.ends, len(everything), dict(ordeal.histogram))
 
     assert set(ordeal.accepted) <= set(world.jobs())

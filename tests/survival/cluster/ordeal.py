@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import logging
 import random
 import signal
@@ -75,7 +76,8 @@ class Ordeal:
         except urllib.error.HTTPError as error:
             with error:
                 raise AssertionError(f"the job was refused: {error.read().decode()}") from None
-        except OSError:
+        except (OSError, http.client.HTTPException):
+            # Not answered, or in the middle of the answer.
             return None
 
     # ---- blows
