@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import signal
@@ -108,8 +109,11 @@ def test_a_pull_in_a_terminal_says_how_far_it_is_and_ends_with_who_interrupts_it
     with Client(node.url, api_key=node.key) as client:
 
         async def progress(api: AsyncAPI) -> PullProgress:
-            async for each in api.images.progress(reference):
-                return each
+            # The node hears of it when its connection to the shell has ended.
+            async with asyncio.timeout(60):
+                async for each in api.images.progress(reference):
+                    if each == PullProgress():
+                        return each
             raise AssertionError
 
         assert client.call(progress) == PullProgress()

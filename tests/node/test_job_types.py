@@ -171,6 +171,8 @@ def test_what_runs_is_kept_when_the_node_is_killed_and_started_again(
         lines = "".join(job.logs()).splitlines()
         assert lines == [str(number) for number in range(len(lines))], "a line is missing or there twice"
         (node,) = client.nodes()
+        # What a job had is removed after its end has been told.
+        soon(lambda: not containers_of(node.info.node_id, docker_engine), "a container is left")
     second.stop()
     assert containers_of(node.info.node_id, docker_engine) == []
 
