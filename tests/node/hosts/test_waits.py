@@ -14,7 +14,7 @@ from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.history import StreamEvent
 from bacalhau_jupyter.node.node import Node
 from bacalhau_jupyter.notebook.live.phases import phase_of
-from tests.node.hosts.conftest import MakeConfig, order
+from tests.node.hosts.conftest import MakeConfig, client_of, order
 from tests.node.hosts.test_hosts import ended, job_state, submit
 from tests.services.far_host import FarHost
 from tests.services.node import running_node
@@ -30,6 +30,14 @@ async def node(
     """A node with an engine of its own, too."""
     monkeypatch.setenv("DOCKER_HOST", docker_engine)
     async with running_node(node_config(Engines__Disabled=["process"], WebUI__Enabled=False)) as it:
+        async with client_of(it) as api:
+
+            async def offers_docker() -> bool:
+                compute = (await api.node(it.node_id)).node.info.compute_node_info
+                return "docker" in (compute.execution_engines or ())
+
+            # It refuses jobs that come before its own engine has answered, and does not wait long for that.
+            await until(offers_docker, timeout_s=60)
         yield it
 
 
