@@ -24,6 +24,7 @@ from tests.node.hosts.conftest import MakeConfig, client_of, order
 from tests.node.hosts.test_processes import client
 from tests.node.hosts.test_ways import host
 from tests.services import docker_engine as services
+from tests.services.common import wait_until
 from tests.services.far_host import FarHost
 from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory
@@ -152,7 +153,8 @@ def test_who_interrupts_a_copy_in_a_shell_ends_it(
         pushing.kill()
     assert "Traceback" not in output
     assert pushing.returncode != 0
-    assert "copying image" not in host(node, "list").stdout
+    # The node hears of it when its connection to the shell has ended.
+    assert wait_until(lambda: "copying image" not in host(node, "list").stdout, timeout_s=60)
     far_host.heal()
     assert images(far_host) == before
 
