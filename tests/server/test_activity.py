@@ -19,7 +19,6 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.server.handlers.base import PERSON
 from tests.server.conftest import TOKEN, Jupyter, nodes_of
 from tests.server.test_app import noop
-from tests.services.waiting import until
 
 JOBS = "/bacalhau/api/v1/orchestrator/jobs"
 IDLE_S = 15
@@ -121,18 +120,15 @@ class Panel:
         self._url = f"http://127.0.0.1:{port}"
         self._headers = {**AS_USER, **(more or {})}
 
-    async def ready(self) -> None:
-        # As a person, who keeps the server from ending before all is there.
+    async def keep_busy(self, ready: asyncio.Event) -> None:
+        """Ask as a person, who keeps a server from ending while others still start; say when it answers."""
         headers = {**self._headers, PERSON: "1"}
-
-        async def answers() -> bool:
+        while True:
             with contextlib.suppress(aiohttp.ClientError):
                 async with self._session.get(self._url + JOBS, headers=headers) as answer:
-                    return answer.status == 200
-            return False
-
-        # Three servers and their nodes, which start at the same time, need half a minute of processor time.
-        await until(answers, 150)
+                    if answer.status == 200:
+                        ready.set()
+            await asyncio.sleep(0.2)
 
     async def submit(self, body: dict[str, Any]) -> None:
         async with self._session.put(self._url + JOBS, json=body, headers=self._headers) as answer:
@@ -167,11 +163,18 @@ async def test_a_real_server_with_an_idle_panel_ends_itself_and_one_at_work_or_i
         panels = {
             name: Panel(session, ports[name], {PERSON: "1"} if name == "in use" else {}) for name in names
         }
-        await asyncio.gather(*(panel.ready() for panel in panels.values()))
+        ready = {name: asyncio.Event() for name in names}
+        busy = [asyncio.create_task(panels[name].keep_busy(ready[name])) for name in names]
+        # Three servers and their nodes, which start at the same time, need half a minute of processor time.
+        async with asyncio.timeout(150):
+            await asyncio.gather(*(event.wait() for event in ready.values()))
         for name, panel in panels.items():
             if name == "at work":
                 await panel.submit(noop("long", 600))
             open_panels.append(asyncio.create_task(panel.stay_open()))
+        for asking in busy:
+            asking.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
         assert await asyncio.wait_for(servers["idle"].wait(), 150) == 0
         # The others have been looked at as often by then, and are so for as long again.
         others = [asyncio.create_task(servers[name].wait()) for name in ("at work", "in use")]
