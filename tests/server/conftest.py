@@ -73,6 +73,10 @@ KEY = "the-clusters-own-key"
 TOKEN = "the-jupyter-token"
 VARIABLES = ("HOST", "PORT", "KEY", "USERNAME", "PASSWORD")
 
+START_S = 100.0
+"""A node needs seconds of processor time to start, of which a busy machine has few."""
+ANSWER_S = 60.0
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -174,6 +178,8 @@ class Starter:
         settings.ServerApp.jpserver_extensions = {"bacalhau_jupyter": True}
         settings.ServerApp.allow_unauthenticated_access = False
         settings.IdentityProvider.token = TOKEN
+        # Jupyter starts without its node after half a minute, and tests look at the node at once.
+        settings.BacalhauApp.setdefault("start_timeout", START_S)
         app = self._configurable(config=settings, base_url=base_url)
         server = HTTPServer(app.web_app)
         server.listen(0, "127.0.0.1")
@@ -220,9 +226,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
 
 @pytest_asyncio.fixture
 async def start_jupyter(
-    clean_environment: Any, jp_configurable_serverapp: Callable[..., ServerApp]
+    clean_environment: Any,
+    jp_configurable_serverapp: Callable[..., ServerApp],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Starter]:
     """Start a Jupyter server: ``await start_jupyter(base_url, BacalhauApp={...})``."""
+    # A cluster that is slow to answer is none, for people; here it is one of a busy machine.
+    monkeypatch.setattr("bacalhau_jupyter.server.handlers.status.TIMEOUT_S", ANSWER_S)
+    monkeypatch.setattr("bacalhau_jupyter.server.handlers.connections.TEST_TIMEOUT_S", ANSWER_S)
     starter = Starter(jp_configurable_serverapp)
     yield starter
     await starter.close()
