@@ -26,6 +26,8 @@ from tests.services.waiting import until
 JOBS = "/api/v1/orchestrator/jobs"
 START_S = 120.0
 """Two Jupyter servers and their node need half a minute of processor time to start."""
+RACE_S = 200.0
+"""Twenty starters start twenty nodes, each of which needs a second of processor time until it knows that it lost."""
 ROUNDS = 8
 """Races between two starters, each of which starts a node."""
 
@@ -155,14 +157,14 @@ def race(repo: Repo, starters: int) -> list[NodeRecord]:
     got: list[NodeRecord] = []
 
     def start() -> None:
-        line.wait(60)
-        got.append(ensure_node(repo, timeout_s=60, options=["--api-port=0"]))
+        line.wait(RACE_S)
+        got.append(ensure_node(repo, timeout_s=RACE_S, options=["--api-port=0"]))
 
     threads = [threading.Thread(target=start) for _ in range(starters)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(90)
+        thread.join(RACE_S + 60)
     return got
 
 
@@ -188,6 +190,7 @@ def check_one_node(repo: Repo, starters: int) -> None:
     node.wait(30)
 
 
+@pytest.mark.timeout(400)
 def test_twenty_starters_at_the_same_instant_get_one_node(own_node: Repo) -> None:
     check_one_node(own_node.create(), 20)
 
