@@ -19,7 +19,7 @@ from tests.packages.wheels import Index, make_wheel, serving
 from tests.server.conftest import Cluster, Jupyter, Starter
 from tests.server.test_app import ANY_PORT, JOBS
 from tests.server.test_auth import Recorder
-from tests.services.waiting import until
+from tests.services.waiting import found, let_go, until
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -30,8 +30,9 @@ def root(jp_root_dir: Path) -> Path:
     folder = jp_root_dir / "my reports"
     folder.mkdir()
     made = notebook(
-        cell("x = 0\nnap = 0", "parameters"),
-        cell("import time; time.sleep(nap); print(x * 2)"),
+        cell("x = 0\nis_held = False", "parameters"),
+        cell(HELD),
+        cell("print(x * 2)"),
         cell("assert x != 13"),
     )
     (folder / "ä b.ipynb").write_text(json.dumps(made))
@@ -39,6 +40,11 @@ def root(jp_root_dir: Path) -> Path:
 
 
 PATH = "my reports/ä b.ipynb"
+# Goes on once `let_go` was called.
+HELD = (
+    "import os, time\nif is_held:\n    open('outputs/held', 'w').close()\n"
+    "    while not os.path.exists('outputs/go'):\n        time.sleep(0.1)"
+)
 
 
 async def order(jupyter: Jupyter, **body: Any) -> tuple[int, Any]:
@@ -67,7 +73,7 @@ async def test_the_executed_copy_comes_back_beside_the_original(
     assert status == 200, submitted
     assert submitted["copy"] == "my reports/ä b.out.ipynb"
     copy = await arrived(root / submitted["copy"])
-    assert "".join(copy["cells"][2]["outputs"][0]["text"]) == "42\n"
+    assert "".join(copy["cells"][3]["outputs"][0]["text"]) == "42\n"
     assert copy["metadata"]["bacalhau"] == {"job_id": submitted["job_id"], "notebook": PATH}
     async with jupyter.get(f"{JOBS}/{submitted['job_id']}") as answer:
         job = (await answer.json())["Job"]
@@ -103,7 +109,7 @@ async def test_a_failed_cell_comes_back_too_and_nothing_is_overwritten(
     status, answer = await order(jupyter, parameters={"x": 13})
     assert status == 200, answer
     copy = await arrived(root / "my reports" / "ä b.out-1.ipynb")
-    assert copy["cells"][3]["outputs"][0]["ename"] == "AssertionError"
+    assert copy["cells"][4]["outputs"][0]["ename"] == "AssertionError"
     assert (root / "my reports" / "ä b.out.ipynb").read_text() == "mine"
 
 
@@ -112,13 +118,15 @@ async def test_a_server_that_comes_back_collects_what_an_earlier_one_began(
 ) -> None:
     patient = {**ANY_PORT, "grace_period": "60s"}
     first = await start_jupyter(BacalhauApp=patient)
-    # Longer than the end of a Jupyter server takes, which is seconds on a busy machine.
-    status, answer = await order(first, parameters={"x": 1, "nap": 10})
+    # The end of a Jupyter server takes seconds on a busy machine: the notebook lasts until it is over.
+    status, answer = await order(first, parameters={"x": 1, "is_held": True})
     assert status == 200, answer
+    await until(lambda: found(own_node.path, "outputs/held"))
     await start_jupyter.close()
     assert not (root / answer["copy"]).exists()
     assert [file.stem for file in (own_node.path / DIRECTORY).iterdir()] == [answer["job_id"]]
     await start_jupyter(BacalhauApp=patient)
+    let_go(own_node.path)
     copy = await arrived(root / answer["copy"])
     assert copy["metadata"]["bacalhau"]["job_id"] == answer["job_id"]
     await until(lambda: not list((own_node.path / DIRECTORY).iterdir()))
