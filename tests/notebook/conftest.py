@@ -17,6 +17,14 @@ from jupyter_client.manager import KernelManager
 from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.config.repo import Repo
 
+REPLY_S = 120
+PATIENT = (
+    "from bacalhau_jupyter.client.jobs import interrupts\n"
+    "from bacalhau_jupyter.notebook.live.endings import Ending\n"
+    "interrupts.kernel_ends.__defaults__ = Ending.__init__.__defaults__ = (60.0,)"
+)
+"""Lets a kernel that is interrupted wait for the message that it ends, however late a busy machine sends it."""
+
 
 @dataclass
 class Ran:
@@ -83,7 +91,7 @@ class Kernel:
     def reply(self, message: str) -> dict[str, Any]:
         """Return the answer to a request."""
         while True:
-            answer = self.client.get_shell_msg(timeout=60)
+            answer = self.client.get_shell_msg(timeout=REPLY_S)
             if answer["parent_header"].get("msg_id") == message:
                 return answer["content"]
 

@@ -17,7 +17,7 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.config.submissions import Submissions
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.notebook.live.card import MIME
-from tests.notebook.conftest import Kernel, Ran
+from tests.notebook.conftest import PATIENT, Kernel, Ran
 from tests.services.common import wait_until
 from tests.services.waiting import let_go
 
@@ -158,6 +158,8 @@ def started(kernel: Kernel) -> tuple[str, Ran]:
 def restarted_while_running(kernel: Kernel, *, now: bool) -> str:
     """Restart a kernel in the middle of a cell; return the cell's job."""
     _, ran = started(kernel)
+    # A kernel that takes longer is killed in the middle of what it does.
+    kernel.manager.shutdown_wait_time = 60
     kernel.manager.restart_kernel(now=now)
     kernel.client.wait_for_ready(timeout=60)
     return job_of(ran)
@@ -165,6 +167,7 @@ def restarted_while_running(kernel: Kernel, *, now: bool) -> str:
 
 @pytest.mark.parametrize("now", [False, True])
 def test_a_job_outlives_the_restart_of_its_kernel(own: Kernel, now: bool) -> None:
+    own.run(PATIENT)
     job_id = restarted_while_running(own, now=now)
     with Client(data_dir=str(own.repo.path)) as client:
         job = client.job(job_id)
@@ -184,6 +187,7 @@ def test_without_the_look_for_a_shutdown_a_restart_would_stop_the_job(own: Kerne
 
 
 def test_a_kernel_that_ends_says_that_the_job_goes_on(own: Kernel) -> None:
+    own.run(PATIENT)
     message, ran = started(own)
     own.interrupt()
     own.client.control_channel.send(own.client.session.msg("shutdown_request", {"restart": False}))
