@@ -11,6 +11,7 @@ from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.notebook.conftest import Kernel, Ran
 from tests.packages.sdists import make_sdist
 from tests.packages.wheels import Index, make_wheel, serving
+from tests.services.common import wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 
@@ -174,7 +175,7 @@ def test_an_interrupt_while_packages_are_fetched_leaves_no_job_and_no_draft(
     index.hold = slow[0]
 
     def interrupt_once(_ran: Ran) -> None:
-        if index.hold and index.held.wait(30):
+        if index.hold and index.held.wait(60):
             index.hold = ""
             kernel.interrupt()
 
@@ -183,4 +184,5 @@ def test_an_interrupt_while_packages_are_fetched_leaves_no_job_and_no_draft(
     finally:
         index.release()
     assert "no job was submitted" in ran.traceback, ran
-    assert not any((kernel.repo.path / "packages" / "drafts").iterdir())
+    drafts = kernel.repo.path / "packages" / "drafts"
+    assert wait_until(lambda: not any(drafts.iterdir()), timeout_s=60)
