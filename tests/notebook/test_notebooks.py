@@ -42,7 +42,9 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo]:
 def run(name: str) -> str:
     """Run a notebook as a person would, and return what it printed."""
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOKS)}})
+    client = nbclient.NotebookClient(
+        notebook, timeout=120, iopub_timeout=60, resources={"metadata": {"path": str(NOTEBOOKS)}}
+    )
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     return "".join(str(output.get("text", "")) + str(output.get("data", "")) for output in outputs)

@@ -70,7 +70,9 @@ def test_nbclient_stops_at_a_failing_cell_and_keeps_the_record(
     sources = ["%load_ext bacalhau_jupyter", "%%bacalhau sh\necho fine", "%%bacalhau sh\nexit 5", "never = 1"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     with pytest.raises(CellExecutionError, match="exit code 5"):
-        NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(tmp_path)}}).execute()
+        NotebookClient(
+            notebook, timeout=90, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+        ).execute()
     assert notebook.cells[3].execution_count is None
     bundles = [
         output["data"] for output in notebook.cells[1].outputs if output["output_type"] == "display_data"
@@ -89,7 +91,9 @@ def test_without_our_renderer_one_output_is_the_card_and_long_output_stays_small
     noisy = "%%bacalhau sh\nseq 1 300000; printf '\\r 1/2'; sleep 1; printf '\\r 2/2\\n'"
     sources = ["%load_ext bacalhau_jupyter", noisy, "%%bacalhau sh --no-check\nexit 5"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=90, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     card, *streams = notebook.cells[1].outputs
     printed = "".join(stream["text"] for stream in streams)
     assert card["data"]["text/plain"].startswith("seq 1 300000; ")
