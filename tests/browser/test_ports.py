@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,6 +14,7 @@ from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType, Port, replace
 from tests.browser.conftest import Shot
 from tests.browser.panel import open_panel, row
+from tests.services.common import accepts_connections, wait_until
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
@@ -45,6 +47,11 @@ def test_the_port_of_a_running_job_is_a_link_to_what_it_serves(
     expect(links).to_contain_text("web 127.0.0.1:")
     expect(links).to_have_css("text-decoration-line", "underline")
     shot("ports")
+    # Its program listens only a moment after the job runs.
+    address = urlsplit(links.get_attribute("href") or "")
+    assert address.hostname is not None and address.port is not None
+    port = (address.hostname, address.port)
+    assert wait_until(lambda: accepts_connections(*port), timeout_s=60)
     with page.expect_popup() as opened:
         links.click()
     expect(opened.value.get_by_role("heading", name="served by a job")).to_be_visible()
