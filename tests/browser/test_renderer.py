@@ -20,6 +20,7 @@ from tests.browser.lab import LabServer, start_lab
 from tests.browser.panel import put_setting
 from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.services.node import ServedNode
+from tests.services.ports import free_port
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
@@ -30,6 +31,32 @@ if TYPE_CHECKING:
 Submit = Callable[[JobModel], Job]
 MIME = "application/vnd.bacalhau.job+json"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+WATCH_STALLS = """() => {
+  const turns = window.turns = [], others = window.others = [];
+  const source = 'const tick = () => { postMessage(Date.now()); setTimeout(tick, 10); }; tick();';
+  const other = new Worker(URL.createObjectURL(new Blob([source])));
+  other.onmessage = message => others.push(message.data);
+  const tick = () => { turns.push(Date.now()); setTimeout(tick, 10); };
+  return new Promise(done => { other.addEventListener('message', done, {once: true}); tick(); }).then(() => null);
+}"""
+"""Note when the page's thread gets its turns, and when another thread of the page's process does."""
+LONGEST_STALL = """async () => {
+  // What the other thread has said is on its way still.
+  await new Promise(done => setTimeout(done, 500));
+  const {turns, others} = window;
+  let longest = 0, at = 1;
+  for (const turn of turns) {
+    let ran = 0;
+    for (; at < others.length && others[at] < turn; at++) ran += Math.min(others[at] - others[at - 1], 100);
+    longest = Math.max(longest, ran);
+  }
+  return longest;
+}"""
+"""The longest time, in milliseconds, that the page's thread stood still while the other one went on.
+
+Without a processor, on a busy machine, neither of them goes on.
+"""
 
 
 def code(source: str, *outputs: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +121,8 @@ def run_cell(page: Page, number: int) -> Locator:
 def test_a_cell_runs_live_and_its_output_comes_back_after_the_server_restarted(
     opened: Callable[..., Page], lab_node: ServedNode, tmp_path: Path, shot_dir: Path
 ) -> None:
-    server = start_lab(tmp_path / "own", repo=lab_node.repo.path)
+    # Others might take a port that was free once, while the server is away.
+    server = start_lab(tmp_path / "own", repo=lab_node.repo.path, port=free_port())
     try:
         body = "%%bacalhau sh\necho from-the-job; echo a,b > outputs/t.csv; sleep 4"
         page = opened(code("%load_ext bacalhau_jupyter"), code(body), server=server)
@@ -217,12 +245,8 @@ def test_a_log_of_50_mb_does_not_freeze_the_page(
     page = opened(code("1", record(job.id, lab_node.url)))
     shown = output(page)
     shown.get_by_role("button", name="Logs").click(timeout=60_000)
-    page.evaluate(
-        """() => { window.longest = 0; let last = performance.now();
-        const tick = () => { const now = performance.now(); window.longest = Math.max(window.longest, now - last);
-        last = now; setTimeout(tick, 10); }; tick(); }"""
-    )
+    page.evaluate(WATCH_STALLS)
     expect(shown.locator(".jp-Bacalhau-logs-state")).to_have_text("complete", timeout=90_000)
     expect(shown.get_by_role("log")).to_contain_text("the-end")
-    # Two cores run the node, the server and the browser: a page that froze would stand still for many seconds.
-    assert page.evaluate("window.longest") < 3000
+    # A page that froze would stand still for many seconds while the other thread goes on.
+    assert page.evaluate(LONGEST_STALL) < 3000
