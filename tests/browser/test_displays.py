@@ -14,6 +14,7 @@ from bacalhau_jupyter.notebook.displays.foreign import sandboxed
 from tests.browser.conftest import lab_page
 from tests.browser.lab import LabServer
 from tests.client.notebooks.test_notebooks import cell, notebook
+from tests.services.common import wait_until
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
@@ -115,8 +116,12 @@ def test_a_plot_appears_and_foreign_html_does_nothing(page: Page) -> None:
     # The control: what the kernel itself displays may act, and this does.
     run_cell(page, 3)
     page.wait_for_function("window.attacked", timeout=60_000)
-    page.wait_for_function("() => true")
-    assert [url for url in requested if "canary" in url]
+
+    def has_asked() -> bool:
+        page.wait_for_timeout(50)  # we hear of its requests on another way than of its scripts
+        return any("canary" in url for url in requested)
+
+    assert wait_until(has_asked, timeout_s=60)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 15])
