@@ -44,6 +44,8 @@ def show_files(page: Page, lab: LabServer) -> None:
     page.goto(lab.page(f"lab/workspaces/{uuid4().hex}"))
     expect(page.locator(".jp-DirListing-item").first).to_be_visible(timeout=60_000)
     page.wait_for_selector("#jupyterlab-splash", state="detached")
+    # A notice leaves after eight seconds: here it stays until it was seen.
+    page.add_style_tag(content=".Toastify__progress-bar { animation-play-state: paused !important }")
 
 
 def choose(page: Page, file: str, item: str) -> None:
