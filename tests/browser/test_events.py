@@ -41,6 +41,7 @@ class Traffic:
     """What a page asks of our half of the server."""
 
     def __init__(self, page: Page) -> None:
+        self._page = page
         self.requests: list[str] = []
         self.sockets: list[WebSocket] = []
         self.frames = 0
@@ -51,6 +52,15 @@ class Traffic:
     def open(self) -> int:
         """How many event streams are open."""
         return sum(not socket.is_closed() for socket in self.sockets)
+
+    def await_stream(self) -> None:
+        """Wait until one event stream is open; the list may be there before we hear of it."""
+
+        def is_one_open() -> bool:
+            self._page.wait_for_timeout(50)
+            return self.open == 1
+
+        assert wait_until(is_one_open, timeout_s=60)
 
     def _request(self, request: Request) -> None:
         path = urlsplit(request.url).path
@@ -100,11 +110,7 @@ def test_a_hidden_panel_costs_nothing(
         page.locator(SIDE_BAR).click()
         expect(row(panel, "unseen")).to_contain_text("Completed")
 
-        def is_one_open() -> bool:
-            page.wait_for_timeout(50)  # the list may be there before we hear of the stream
-            return traffic.open == 1
-
-        assert wait_until(is_one_open, timeout_s=60)
+        traffic.await_stream()
         with traffic.sockets[-1].expect_event("close"):
             page.locator(SIDE_BAR).click()
         asked, frames = list(traffic.requests), traffic.frames
@@ -124,6 +130,8 @@ def test_status_bar_and_notifications_share_one_stream_and_poll_nothing(page: Pa
     page.reload()
     status = page.locator(".jp-Bacalhau-status")
     expect(status).to_be_visible(timeout=60_000)
+    # A page that is slow is idle before it has asked all that it asks at first.
+    traffic.await_stream()
     page.wait_for_load_state("networkidle")
     asked = len(traffic.requests)
     job = submit(process("sleep 300", name="pushed"))
