@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 AT_ONCE = 50
-FILL_TIMEOUT_S = 180
+FILL_TIMEOUT_S = 300
 
 SHOWN = """() => new Promise(done => {
   const start = performance.now();

@@ -36,7 +36,7 @@ def test_the_log_of_a_card_takes_the_place_of_what_the_cell_kept(
     run_both(first, server)
     first.keyboard.press("Control+s")
     file = server.root / "n.ipynb"
-    assert wait_until(lambda: "tick-1." in kept_text(file), timeout_s=30)
+    assert wait_until(lambda: "tick-1." in kept_text(file), timeout_s=60)
     first.close()
     kept = kept_text(file)
 

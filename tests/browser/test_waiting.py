@@ -71,7 +71,7 @@ def page(
 ) -> Iterator[Page]:
     """A notebook with the card of the job `patient`, which waits behind the jobs `hog` and `piglet`."""
     hog = small_client.submit(process("sleep 600", name="hog", cpu="1"))
-    assert wait_until(lambda: hog.state is JobStateType.RUNNING, timeout_s=30)
+    assert wait_until(lambda: hog.state is JobStateType.RUNNING, timeout_s=60)
     small_client.submit(process("sleep 600", name="piglet", cpu="1"))
     patient = small_client.submit(process("echo at-last", name="patient", cpu="1"))
     card = record(patient.id, small_node.url, state="Queued", phase="queued", title="patient")
