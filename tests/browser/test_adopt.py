@@ -24,6 +24,7 @@ from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.services.common import wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode
+from tests.services.ports import free_port
 
 pytest.importorskip("playwright.sync_api")
 pytest.importorskip("notebook")
@@ -45,7 +46,10 @@ def server(
 ) -> Iterator[LabServer]:
     """JupyterLab, or Notebook 7; jobs that still run at the end are stopped."""
     service_or_skip(built_labextension)
-    started = start_lab(tmp_path / "own", repo=lab_node.repo.path, application=request.param)
+    # One test ends it and starts it again, at a port that nobody takes meanwhile.
+    started = start_lab(
+        tmp_path / "own", repo=lab_node.repo.path, port=free_port(), application=request.param
+    )
     try:
         yield started
     finally:
@@ -95,7 +99,7 @@ def run_both(page: Page, server: LabServer) -> None:
         return re.search(r"\[[*1]\]:", first.inner_text()) is not None
 
     server.await_connected_kernel()
-    assert wait_until(is_taken, timeout_s=30, interval_s=0.5)
+    assert wait_until(is_taken, timeout_s=60, interval_s=0.5)
     expect(first).to_contain_text(re.compile(r"\[\d\]:"), timeout=60_000)
     page.locator(".jp-Cell").nth(1).click()
     page.keyboard.press("Shift+Enter")

@@ -21,6 +21,7 @@ from tests.browser.panel import open_panel, row
 from tests.services.common import wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node
+from tests.services.ports import free_port
 from tests.services.waiting import found, held, let_go
 
 pytest.importorskip("playwright.sync_api")
@@ -35,7 +36,8 @@ def own(tmp_path: Path) -> Iterator[tuple[LabServer, Client, ServedNode]]:
     """A Jupyter server and a node that the test may end."""
     service_or_skip(built_labextension)
     node = service_or_skip(lambda: start_node(tmp_path / "repo"))
-    server = start_lab(tmp_path / "lab", repo=node.repo.path)
+    # Others might take a port that was free once, while the server is away.
+    server = start_lab(tmp_path / "lab", repo=node.repo.path, port=free_port())
     client = Client(node.url, data_dir=str(node.repo.path))
     try:
         yield server, client, node
