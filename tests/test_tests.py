@@ -43,6 +43,7 @@ ON_PURPOSE = {
     ("node/hosts/hostile.py", "drip"): "an engine that is slow on purpose",
     ("services/waiting.py", "lasts"): "a cut of a certain length",
     ("server/test_activity.py", "stay_open"): "a panel that asks every two seconds, like the real one",
+    ("server/test_activity.py", "keep_busy"): "a person that asks while other servers start",
 }
 
 

@@ -111,8 +111,8 @@ def test_images_are_refused_with_what_is_missing(strict: ContainerNode, info: di
     job_id = strict.call("PUT", JOBS, {"Job": spec})["JobID"]
 
     def said() -> str:
-        told = docker_command("exec", strict.name, "bacalhau-jupyter", "job", "describe", job_id)
-        return " ".join(told.split())
+        described = docker_command("exec", strict.name, "bacalhau-jupyter", "job", "describe", job_id)
+        return " ".join(described.split())
 
     # The job is taken before a place for it has been looked for.
     assert wait_until(lambda: info["EngineProblems"]["docker"][:40] in said(), timeout_s=60), said()

@@ -224,13 +224,13 @@ def _engines_answered(node: ServedNode, places_jobs: bool) -> bool:
             f"{node.url}/api/v1/{path}", headers={"Authorization": f"Bearer {node.key}"}
         )
         with urllib.request.urlopen(request, timeout=ENGINES_TIMEOUT_S, context=context) as answer:
-            told = json.load(answer)
+            record = json.load(answer)
     except urllib.error.HTTPError as error:
         error.close()
         return True
     except (OSError, ValueError):
         return True
-    info = (told["Node"]["Info"] if places_jobs else told).get("ComputeNodeInfo") or {}
+    info = (record["Node"]["Info"] if places_jobs else record).get("ComputeNodeInfo") or {}
     return UNANSWERED not in (info.get("EngineProblems") or {}).values()
 
 
