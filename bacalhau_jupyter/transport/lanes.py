@@ -25,7 +25,7 @@ class Lane:
     Parameters
     ----------
     handler
-        Takes a message. What it raises is told to the sender.
+        Takes a message. The sender hears what it raises.
     name
         The name of the task that drains the queue.
     """

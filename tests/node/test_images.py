@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,12 @@ from bacalhau_jupyter import Client, docker
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.models.records.kept.images import PullProgress
 from tests.cli.running import shell_of
-from tests.engines.images.building import Shelf, build, file, layer, layers_of, serving
+from tests.engines.images.building import Shelf, build, file, layer, layers_of
 from tests.services.node_fixtures import NodeFactory
 from tests.services.registry import Registry
 
 pytestmark = [pytest.mark.docker, pytest.mark.process]
 WITHOUT_DOCKER = ("-c", "Engines.Docker.Runtimes=bubblewrap")
-
-
-@pytest.fixture
-def shelf() -> Iterator[Shelf]:
-    """A registry that lies where it is told to."""
-    with serving() as running:
-        yield running
 
 
 def test_an_image_from_a_file_runs_jobs_and_stays_over_a_restart(

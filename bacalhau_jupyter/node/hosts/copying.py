@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from bacalhau_jupyter.lib.news import News
+from bacalhau_jupyter.lib.ordered.news import News
+from bacalhau_jupyter.lib.ordered.stopping import unless_stopped
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, EngineError, NotFound
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.names import shown
@@ -98,15 +99,13 @@ class Copying:
         )
         self.tell()
         try:
-            return await task
-        except asyncio.CancelledError:
-            if not task.cancelled() or (current := asyncio.current_task()) is None or current.cancelling():
-                task.cancel()
-                raise
-            raise Conflict(
-                f"the copy of {image} to host {self._host} was stopped: nothing of it is there",
-                component=COMPONENT,
-            ) from None
+            return await unless_stopped(
+                task,
+                lambda: Conflict(
+                    f"the copy of {image} to host {self._host} was stopped: nothing of it is there",
+                    component=COMPONENT,
+                ),
+            )
         except EngineError as error:
             if error.code != "ImageNotFound":
                 raise

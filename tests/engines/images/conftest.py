@@ -16,7 +16,7 @@ LOOPBACK = Reach(("127.0.0.1", "localhost"))
 
 @pytest.fixture
 def shelf() -> Iterator[Shelf]:
-    """A registry that lies where it is told to."""
+    """A registry that gives false answers where a test says so."""
     with serving() as running:
         yield running
 

@@ -1,11 +1,12 @@
-"""What is pulled at people's orders: told as it goes, and ended on wish."""
+"""Pulls of images that people ordered: how far each is, and how to stop them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from bacalhau_jupyter.lib.news import News
+from bacalhau_jupyter.lib.ordered.news import News
+from bacalhau_jupyter.lib.ordered.stopping import unless_stopped
 from bacalhau_jupyter.models.errors import Conflict
 from bacalhau_jupyter.models.records.kept.images import PullProgress
 from bacalhau_jupyter.models.records.progress import Reading
@@ -66,12 +67,7 @@ class Pulling:
         self._orders.setdefault(image, []).append(order)
         self._news.tell()
         try:
-            return await task
-        except asyncio.CancelledError:
-            if not task.cancelled() or (current := asyncio.current_task()) is None or current.cancelling():
-                task.cancel()
-                raise
-            raise Conflict(f"the pull of {image} was stopped") from None
+            return await unless_stopped(task, lambda: Conflict(f"the pull of {image} was stopped"))
         finally:
             self._orders[image].remove(order)
             if not self._orders[image]:
