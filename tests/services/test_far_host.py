@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,17 @@ def test_its_images_and_containers_outlive_a_loss_of_power(far_host: FarHost) ->
     state = engine.api.inspect_container(container)["State"]
     engine.close()
     assert (state["Status"], state["ExitCode"]) == ("exited", 255)
+
+
+def test_it_stays_on_after_the_thread_that_switched_it_on(far_host: FarHost) -> None:
+    thread = threading.Thread(target=far_host.reboot)
+    thread.start()
+    thread.join()
+    process = far_host._process
+    assert process is not None
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    assert far_host.shell("hostname").strip() == far_host.name
 
 
 def test_its_engine_can_be_stopped_while_it_stays(far_host: FarHost, tmp_path: Path) -> None:
