@@ -20,8 +20,10 @@ pytestmark = pytest.mark.timeout(300)
 # After two of its lines it waits until the node was killed, which can take longer than all of them.
 BODY = """i=0
 while [ $i -lt 60 ]; do
+  # Before the line that the test waits for, since it looks for the file then.
+  case $i in 10|40) echo > held-$i;; esac
   echo "päivä-$i-日本"; echo "err-$i-ü" >&2
-  case $i in 10|40) echo > held-$i; until [ -e go-$i ]; do sleep 0.1; done;; esac
+  case $i in 10|40) until [ -e go-$i ]; do sleep 0.1; done;; esac
   i=$((i+1)); sleep 0.1
 done"""
 
