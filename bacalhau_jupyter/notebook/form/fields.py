@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +124,7 @@ class Fields:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._widgets = load_widgets()
         self._changed = changed
-        self._is_filling = False
+        self._filler = 0
         self._notes: dict[str, Any] = {}
         self._boxes: dict[str, Any] = {}
         self.inputs: dict[str, Any] = {}
@@ -137,8 +139,7 @@ class Fields:
 
     def fill(self, state: FormState, runs: Sequence[str]) -> None:
         """Show a state."""
-        self._is_filling = True
-        try:
+        with self._filling():
             self.offer(runs, state.runs)
             for name, widget in self.inputs.items():
                 text = getattr(state, name)
@@ -146,18 +147,13 @@ class Fields:
                     widget.options = (*widget.options, text)
                 widget.value = text
             self.show_for(state)
-        finally:
-            self._is_filling = False
 
     def offer(self, runs: Sequence[str], chosen: str) -> None:
-        """Offer languages and engines; the chosen one stays."""
-        was_filling, self._is_filling = self._is_filling, True
-        try:
+        """Offer languages and engines, and choose one."""
+        with self._filling():
             if tuple(self.runs.options) != tuple(runs):
                 self.runs.options = tuple(runs)
             self.runs.value = chosen
-        finally:
-            self._is_filling = was_filling
 
     def texts(self) -> dict[str, str]:
         """Return the text of each field."""
@@ -213,7 +209,16 @@ class Fields:
         widget.observe(self._on_change, names="value")
         return widget
 
+    @contextmanager
+    def _filling(self) -> Iterator[None]:
+        before, self._filler = self._filler, threading.get_ident()
+        try:
+            yield
+        finally:
+            self._filler = before
+
     def _on_change(self, change: object) -> None:
         del change
-        if not self._is_filling:
+        # What a person types while a thread of ours writes into fields is no work of that thread.
+        if self._filler != threading.get_ident():
             self._changed()

@@ -300,10 +300,16 @@ class JobForm:
         with self._lock:
             if not self._is_closed:
                 self._offers = offers
-                self._view.offer(offers, self._state.runs)
+                self._view.offer(offers)
                 runs = offers.opens_with()
-                if self._is_empty and not self._touched and runs != self._state.runs:
-                    self._fill(self._state.changed(runs=runs))
+                # Only this field is written: somebody may be typing into the others.
+                if (
+                    self._is_empty
+                    and not self._touched
+                    and self._view.texts["runs"] == self._state.runs != runs
+                ):
+                    self._view.offer(offers, runs)
+                    self._take(self._state.changed(runs=runs))
                 self._say()
 
     def _look(self, uri: str, token: str, then: Callable[[ListDataResponse | None, str], None]) -> None:

@@ -98,8 +98,9 @@ class FormView:
         self._fields.fill(state, offers.runs(state.runs))
         self._inputs.fill(state.inputs)
 
-    def offer(self, offers: Offers, chosen: str) -> None:
-        """Offer what the cluster offers."""
+    def offer(self, offers: Offers, chosen: str = "") -> None:
+        """Offer what the cluster offers, and choose what runs; by default what stands there, known to us or not yet."""
+        chosen = chosen or self._fields.runs.value
         self._fields.offer(offers.runs(chosen), chosen)
         self._fields.suggest("publisher", publisher_texts(offers.publishers))
 
