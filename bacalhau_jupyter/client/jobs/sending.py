@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import os
 import stat
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from bacalhau_jupyter.client.inputs.pending import PENDING, PHASE, Content, File
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.nearby import is_near
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.directories import new_directory
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
@@ -165,7 +165,7 @@ class Sender:
     ) -> UploadState:
         if isinstance(content, FileContent):
             return await self._send_file(api, content.path, content.name, sha256, progress)
-        place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bacalhau-upload-"))
+        place = await new_directory("bacalhau-upload-")
         try:
             file = place / "content"
             await asyncio.to_thread(file.touch, 0o600)

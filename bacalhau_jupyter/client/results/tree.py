@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.directories import new_directory
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.records.progress import Progress, no_progress
@@ -214,7 +214,7 @@ class ResultTree:
             await self.sources[number].save(target, path, progress, may_link=may_link)
             return
         # Inside the target: the merge renames, so both must be on one disk.
-        scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".bacalhau-get-", dir=target))
+        scratch = await new_directory(".bacalhau-get-", target)
         try:
             places = [scratch / str(count) for count in range(len(copies))]
             for place, (number, path) in zip(places, copies, strict=True):

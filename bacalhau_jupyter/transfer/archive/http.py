@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.threads.whole import or_undone
 from bacalhau_jupyter.models.errors import (
     BacalhauError,
     IOFailure,
@@ -283,7 +284,7 @@ class HttpRanges:
 
     async def _take_whole(self, answer: ClientResponse) -> None:
         """Keep everything: this server knows no ranges."""
-        file: BinaryIO = await asyncio.to_thread(tempfile.TemporaryFile)
+        file: BinaryIO = await or_undone(BinaryIO.close, tempfile.TemporaryFile)
         size = 0
         try:
             async for chunk in answer.content.iter_chunked(CHUNK):

@@ -10,13 +10,13 @@ import asyncio
 import base64
 import hashlib
 import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.directories import new_directory
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX
@@ -158,7 +158,7 @@ class ArchiveReader:
             await (await self._unpacked(progress)).save(target, path, progress)
             return
         try:
-            part = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".bacalhau-get-", dir=target))
+            part = await new_directory(".bacalhau-get-", target)
         except OSError as error:
             raise io_failure(error, "write to", target, COMPONENT) from error
         tree = part / "tree"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.directories import new_directory
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure, NotFound
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
@@ -98,7 +98,7 @@ class IpfsResultReader:
         entry_path = "" if entry is None else entry.path
         node = await self._open()
         try:
-            part = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".bacalhau-get-", dir=target))
+            part = await new_directory(".bacalhau-get-", target)
         except OSError as error:
             raise io_failure(error, "write the results to", target, COMPONENT) from error
         try:

@@ -6,7 +6,6 @@ Every request insists on the ETag that was seen first, so nothing is ever put to
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.directories import new_directory
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.progress import Progress, no_progress
@@ -235,7 +235,7 @@ class _Results:
             raise self._missing(path)
         part: Path | None = None
         try:
-            part = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".bacalhau-get-", dir=target))
+            part = await new_directory(".bacalhau-get-", target)
             await self._download(chosen, part, progress)
             await asyncio.to_thread(merge_results, [part], target)
         except OSError as error:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from bacalhau_jupyter.engines.docker.link.ssh.words import Host, explain
 from bacalhau_jupyter.engines.docker.link.target import SshTarget
 from bacalhau_jupyter.lib.programs.calls import call
 from bacalhau_jupyter.lib.text import read_text
+from bacalhau_jupyter.lib.threads.directories import new_directory
 from bacalhau_jupyter.models.errors import ConfigurationError, Forbidden, IOFailure, NetworkFailure
 from bacalhau_jupyter.models.text import readable
 
@@ -75,7 +75,7 @@ async def ask_ssh(target: SshTarget, env: Mapping[str, str]) -> Resolved:
 
 async def shown_key(target: SshTarget, facts: Resolved, env: Mapping[str, str]) -> ShownKey | None:
     """Return the key that a host shows now, without logging in; None where it shows none."""
-    directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bj-key-"))
+    directory = await new_directory("bj-key-")
     file = directory / "key"
     try:
         await call(command.first_key(ssh_program(env), target, facts, file), env, timeout_s=_TIMEOUT_S)
