@@ -177,3 +177,25 @@ def test_every_text_file_of_ours_is_opened_with_its_encoding_and_line_endings() 
         for problem in _text_files_opened_by_locale(path)
     ]
     assert faults == []
+
+
+def test_programs_that_asyncio_started_are_ended_in_one_place() -> None:
+    """Killing one and waiting for it never returns where it prints more than was read; `end` sees to that."""
+    faults = [
+        f"{path.relative_to(ROOT)}:{number}: use lib.programs.calls.end"
+        for path in (ROOT / "bacalhau_jupyter").rglob("*.py")
+        if path.relative_to(ROOT).as_posix() != "bacalhau_jupyter/lib/programs/calls.py"
+        and "create_subprocess_exec" in (text := path.read_text(encoding="utf-8"))
+        for number, line in enumerate(text.splitlines(), 1)
+        if "killpg" in line or ".kill()" in line or ".terminate()" in line
+    ]
+    assert faults == []
+
+
+def test_no_thread_makes_a_directory_that_stays_when_its_caller_is_cancelled() -> None:
+    faults = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "bacalhau_jupyter").rglob("*.py")
+        if "to_thread(tempfile." in path.read_text(encoding="utf-8")
+    ]
+    assert faults == [], "use lib.threads.directories, or or_undone"

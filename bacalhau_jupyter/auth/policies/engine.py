@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -14,6 +13,7 @@ from typing import Protocol
 from bacalhau_jupyter.auth.policies import words
 from bacalhau_jupyter.auth.policies.files import Policy
 from bacalhau_jupyter.auth.policies.hosting import FOR_BUILT_IN, modules
+from bacalhau_jupyter.lib.programs.calls import end
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 
 UNDEFINED = object()
@@ -22,7 +22,7 @@ UNDEFINED = object()
 LIMIT_S, START_S = 2.0, 60.0
 """For one question, and for a start: then the engine is ended."""
 _GRACE_S = 1.0
-_BUSY = 10
+BUSY = 10
 """How many times longer than by its own clock a process may take that shares its core with others."""
 _WAITING = 64
 """Questions that wait for one engine; more are refused."""
@@ -116,7 +116,7 @@ class BuiltInEngine:
             async with self._lock:
                 if self._process is None:
                     await self._begin()
-                answer = await self._exchange({"rule": rule, "input": document}, self._limit_s * _BUSY)
+                answer = await self._exchange({"rule": rule, "input": document}, self._limit_s * BUSY)
         finally:
             self._waiting -= 1
         if "error" in answer:
@@ -127,9 +127,7 @@ class BuiltInEngine:
         """End the process."""
         process, self._process = self._process, None
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await end(process)
 
     async def _begin(self) -> None:
         names = called_functions(self._policy) - set(FOR_BUILT_IN)

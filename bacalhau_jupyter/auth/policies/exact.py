@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.auth.policies.engine import (
+    BUSY,
     LIMIT_S,
     START_S,
     UNDEFINED,
@@ -33,6 +34,8 @@ from bacalhau_jupyter.auth.policies.hosting import (
     modules,
     question_in,
 )
+from bacalhau_jupyter.lib.programs.calls import end
+from bacalhau_jupyter.lib.programs.processor_time import processor_limit
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import ConfigurationError
@@ -59,7 +62,7 @@ class OpaEngine:
     policy
         The policy.
     limit_s
-        Seconds for one question.
+        Seconds for one question, by the clock and of processor time.
     """
 
     def __init__(self, program: str, policy: Policy, *, limit_s: float = LIMIT_S) -> None:
@@ -103,13 +106,11 @@ class OpaEngine:
         if session is not None:
             await session.close()
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await end(process)
         if folder is not None:
             await asyncio.to_thread(remove_tree, folder)
 
-    async def _begin(self) -> aiohttp.ClientSession:
+    async def _begin(self) -> tuple[aiohttp.ClientSession, Process]:
         import aiohttp
 
         self._folder = folder = Path(tempfile.mkdtemp(prefix="bacalhau-policy-"))
@@ -145,7 +146,7 @@ class OpaEngine:
             raise not_compiling(self._policy, f"it took longer than {START_S:g} s") from error
         # A full pipe would stop the server, so its output is read and thrown away.
         asyncio.create_task(_drain(_output(process)))  # noqa: RUF006 - it ends with the process
-        return session
+        return session, process
 
     async def _until_it_answers(self, process: Process, session: aiohttp.ClientSession, folder: Path) -> None:
         import aiohttp
@@ -169,14 +170,14 @@ class OpaEngine:
         import aiohttp
 
         async with self._starting:
-            session = self._session
-            if session is None or self._process is None or self._process.returncode is not None:
+            session, process = self._session, self._process
+            if session is None or process is None or process.returncode is not None:
                 await self.close()
-                session = await self._begin()
+                session, process = await self._begin()
         body = json.dumps({} if document is None else {"input": document}).encode()
         try:
             async with (
-                asyncio.timeout(self._limit_s),
+                processor_limit(process.pid, self._limit_s, self._limit_s * BUSY),
                 session.post(
                     f"http://opa/v1/data/{PACKAGE}/{rule}",
                     params={"strict-builtin-errors": "true"},

@@ -7,18 +7,16 @@ that a tool does keeps a node from starting: it may be missing, fail, hang, prin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import csv
 import json
-import os
 import re
 import shutil
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from bacalhau_jupyter.lib.programs.calls import end
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.text import readable
@@ -204,10 +202,8 @@ async def _ask(path: str | None, tool: str, *arguments: str) -> str:
     except OSError as error:
         raise ToolFailed(f"it can't be run: {error.strerror}") from error
     finally:
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        if process is not None:
+            await end(process, is_group=True)
     text = printed.decode(errors="replace")
     if NOTHING_THERE in text.lower():
         return ""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
 
 from bacalhau_jupyter.compute.settings import AdmissionSettings
+from bacalhau_jupyter.lib.programs.calls import call
 from bacalhau_jupyter.models.codec import Wire, always, encode
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.job import Job
@@ -55,32 +54,15 @@ async def _ask_command(command: str, data: bytes) -> str:
     if len(data) < 100_000:
         env["BACALHAU_JOB_SELECTION_PROBE_DATA"] = data.decode()
     try:
-        process = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            command,
-            env=env,
-            start_new_session=True,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:
-        raise EngineError(f"the job selection probe could not be run: {error}") from error
-    try:
-        async with asyncio.timeout(PROBE_S):
-            _, stderr = await process.communicate(data)
+        probe = await call(["bash", "-c", command], env, timeout_s=PROBE_S, stdin=data)
     except TimeoutError as error:
         raise EngineError(f"the job selection probe took longer than {PROBE_S:g}s") from error
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
-            await process.wait()
-    if process.returncode == 0:
+    except OSError as error:
+        raise EngineError(f"the job selection probe could not be run: {error}") from error
+    if probe.status == 0:
         return ""
-    reason = stderr.decode(errors="replace").strip()[:_REASON_LIMIT]
-    return f"this node does not accept the job: {reason or f'its probe exited with {process.returncode}'}"
+    reason = probe.stderr.strip()[:_REASON_LIMIT]
+    return f"this node does not accept the job: {reason or f'its probe exited with {probe.status}'}"
 
 
 async def _ask_url(url: str, data: bytes) -> str:

@@ -25,6 +25,7 @@ from bacalhau_jupyter.engines.supervised import bare, host
 from bacalhau_jupyter.engines.wasm import budget, reading
 from bacalhau_jupyter.engines.wasm.guest.compiling import REFUSED, Instructions, limits
 from bacalhau_jupyter.engines.wasm.runtime import Runtime
+from bacalhau_jupyter.lib.programs.calls import end
 from bacalhau_jupyter.lib.threads.whole import whole
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.jobs.units import format_bytes
@@ -205,10 +206,7 @@ class Compiler:
                 async with asyncio.timeout(self._timeout_s):
                     _, said = await process.communicate(marshal.dumps(dict(instructions)))
             finally:
-                if process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
+                await end(process)
         return process.returncode or 0, said.decode(errors="replace")
 
     async def _begin_process(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +25,7 @@ class Done:
 async def call(
     command: Sequence[str], env: Mapping[str, str], *, timeout_s: float, stdin: bytes = b""
 ) -> Done:
-    """Run a program to its end; it is gone afterwards, whatever happens.
+    """Run a program to its end; it and what it has started are gone afterwards, also where it did not end itself.
 
     Raises
     ------
@@ -48,25 +50,51 @@ async def call(
             )
             status = await process.wait()
     finally:
-        await end(process)
+        await end(process, is_group=True)
     return Done(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
-async def end(process: asyncio.subprocess.Process, grace_s: float = 0.0) -> None:
-    """End a process: asked first where it has time, then killed. It is gone afterwards, also where we are cancelled."""
-    if process.returncode is None and grace_s:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await process.wait()
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-    # What it has started may still hold its pipes; asyncio would wait for their end.
+async def end(process: asyncio.subprocess.Process, grace_s: float = 0.0, *, is_group: bool = False) -> None:
+    """End a process: asked first where it has time, then killed. It is gone afterwards, also where we are cancelled.
+
+    Whoever stops reading what a process prints has to end it by this: when more is printed than asyncio keeps for a
+    reader, it stops reading the pipe, never sees its end, and then ``process.wait()`` never returns.
+
+    Parameters
+    ----------
+    is_group
+        It leads a process group, which is killed with it.
+    """
+    try:
+        if process.returncode is None and grace_s:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await process.wait()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                if is_group:
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.kill()
+        # What it has started may still hold its pipes, too; asyncio would wait for their end.
+        _close_pipes(process)
+        await asyncio.shield(process.wait())
+
+
+def _close_pipes(process: asyncio.subprocess.Process) -> None:
+    """Close our ends; the transport's own `close` may take the exit status away from the one who waits for it."""
     transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
-    transport.close()
-    await asyncio.shield(process.wait())
+    for number in range(3):
+        pipe = transport.get_pipe_transport(number)
+        if pipe is None or pipe.is_closing():
+            continue
+        if isinstance(pipe, asyncio.WriteTransport):
+            pipe.abort()
+        else:
+            pipe.close()
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:

@@ -23,6 +23,7 @@ from bacalhau_jupyter.config.config import FILE_NAME, Config
 from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.config.keys import Kind
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.programs.calls import end
 from bacalhau_jupyter.lib.programs.tied import tied
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, ServiceUnavailable
@@ -132,7 +133,7 @@ async def running_processes(
         if not keep:
             await stack.end_jobs()
             await _idle([each for each in started if each.is_ours])
-        await asyncio.gather(*(_stop(each.process) for each in started))
+        await asyncio.gather(*(end(each.process, STOP_TIMEOUT_S) for each in started))
 
 
 async def _start_ours(stack: Devstack, config: Config, directory: Path, name: str) -> _Started:
@@ -247,18 +248,6 @@ async def _is_busy(session: aiohttp.ClientSession, node: _Started) -> bool:
     except (aiohttp.ClientError, ValueError):
         return False
     return bool(facts.get("Compute", {}).get("LiveExecutions"))
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 def _address(stack: Devstack) -> str:

@@ -11,14 +11,15 @@ import asyncio
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bacalhau_jupyter.lib.programs.calls import call, end
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.text import read_text
+from bacalhau_jupyter.lib.threads.directories import new_directory
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure, TimedOut
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.ipfs.node import IpfsNode
@@ -119,7 +120,7 @@ async def _own_node(swarm: IpfsSwarm) -> AsyncIterator[str]:
             hint="set ResultDownloaders.Types.IPFS.Endpoint to its RPC API (/ip4/127.0.0.1/tcp/5001), or install "
             "`ipfs` and set ResultDownloaders.Types.IPFS.SwarmAddresses and SwarmKey",
         )
-    directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bacalhau-ipfs-"))
+    directory = await new_directory("bacalhau-ipfs-")
     try:
         repo = directory / "repo"
         env = {name: value for name, value in os.environ.items() if not name.startswith(("IPFS_", "LIBP2P_"))}
@@ -145,14 +146,7 @@ async def _daemon(program: str, repo: Path, env: Mapping[str, str]) -> AsyncIter
     try:
         yield await _wait_for_api(process, repo)
     finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                async with asyncio.timeout(_STOP_TIMEOUT_S):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        await end(process, _STOP_TIMEOUT_S)
 
 
 async def _wait_for_api(process: asyncio.subprocess.Process, repo: Path) -> str:
@@ -177,28 +171,13 @@ async def _wait_for_api(process: asyncio.subprocess.Process, repo: Path) -> str:
 
 
 async def _run(program: str, *arguments: str, env: Mapping[str, str]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=dict(env),
-    )
     try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            output, _ = await process.communicate()
+        done = await call([program, *arguments], env, timeout_s=_START_TIMEOUT_S)
     except TimeoutError as error:
         raise TimedOut(f"`ipfs {arguments[0]}` did not end within {_START_TIMEOUT_S:g} s") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        words = output.decode("utf-8", "replace").strip().splitlines()
-        raise ConfigurationError(
-            f"`ipfs {arguments[0]}` failed: {words[-1] if words else process.returncode}",
-        )
+    if done.status:
+        words = (done.stdout + done.stderr).strip().splitlines()
+        raise ConfigurationError(f"`ipfs {arguments[0]}` failed: {words[-1] if words else done.status}")
 
 
 def _copy_key(source: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from pathlib import Path
 
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.programs.calls import call, end
 from bacalhau_jupyter.lib.programs.tied import tied
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.transport.server.files import RunningServer
@@ -88,17 +89,8 @@ class Child:
 
     async def stop(self) -> None:
         """End it: asked first, then killed. It is gone afterwards."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_S):
-                await self.ended()
-        except (TimeoutError, asyncio.CancelledError) as error:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self.ended()
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        await end(self._process, _STOP_S)
+        await asyncio.shield(self._reading)
 
     async def _read(self) -> None:
         port = 0
@@ -124,33 +116,17 @@ async def check_configuration(program: Path, configuration: Path) -> None:
         It does not accept it; the sentence is the program's own. Or it can't be started, or says nothing.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
-            str(program),
-            "-t",
-            "-c",
-            str(configuration),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        done = await call([str(program), "-t", "-c", str(configuration)], os.environ, timeout_s=_CHECK_S)
+    except TimeoutError:
+        raise ConfigurationError(
+            f"{program} did not read its configuration within {_CHECK_S:.0f} s",
+            hint=f"{VARIABLE} may name another program",
+        ) from None
     except OSError as error:
         raise _no_start(program, error) from None
-    try:
-        async with asyncio.timeout(_CHECK_S):
-            output, _ = await process.communicate()
-    except BaseException as error:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        if isinstance(error, TimeoutError):
-            raise ConfigurationError(
-                f"{program} did not read its configuration within {_CHECK_S:.0f} s",
-                hint=f"{VARIABLE} may name another program",
-            ) from None
-        raise
-    if process.returncode != 0:
-        said = output.decode(errors="replace").strip().splitlines()
-        text = said[-1] if said else f"exit status {process.returncode}"
+    if done.status != 0:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        text = said[-1] if said else f"exit status {done.status}"
         text = text.removeprefix("nats-server: ").removeprefix(f"{configuration}:")
         raise ConfigurationError(f"nats-server does not accept its configuration: {text}")
 

@@ -213,11 +213,13 @@ async def test_many_questions_at_once_are_answered_each_by_its_own_answer(
     assert decoded == names
 
 
-async def test_an_engine_that_gets_no_processor_for_a_while_denies_nobody(start_engine: StartEngine) -> None:
-    engine = await start_engine(OPEN, limit_s=1.0)
-    (worker,) = [
-        it for it in psutil.Process().children() if "auth.policies.worker" in " ".join(command_line(it))
-    ]
+@both
+async def test_an_engine_that_gets_no_processor_for_a_while_denies_nobody(
+    kind: str, start_engine: StartEngine
+) -> None:
+    engine = await start_engine(OPEN, kind, limit_s=1.0)
+    program = "auth.policies.worker" if kind == "built-in" else "opa.sock"
+    (worker,) = [it for it in psutil.Process().children() if program in " ".join(command_line(it))]
     worker.suspend()
     try:
         asking = asyncio.create_task(engine.ask(DECISION, {}))

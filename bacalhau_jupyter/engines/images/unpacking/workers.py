@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bacalhau_jupyter.engines.images.unpacking.orders import HOSTILE, NO_ROOM, Order, Reply
+from bacalhau_jupyter.lib.programs.calls import end
 from bacalhau_jupyter.models.errors import IOFailure
 
 IDLE_S = 10.0
@@ -157,8 +158,4 @@ class Workers:
             self._idle.remove(process)
         if (timer := self._leaving.pop(process, None)) is not None:
             timer.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        if process.stdin is not None:
-            process.stdin.close()
-        await process.wait()
+        await end(process)
