@@ -9,16 +9,16 @@ import signal
 
 import pytest
 
-from bacalhau_jupyter.lib.programs.calls import MOST_BYTES, call, end
+from bacalhau_jupyter.lib.programs.calls import MOST_BYTES, call, end, exited
 from bacalhau_jupyter.lib.programs.processor_time import processor_limit, processor_seconds
 from tests.services.waiting import lasts, until
 
 PATH = {"PATH": os.defpath}
 
 
-async def started(script: str) -> asyncio.subprocess.Process:
+async def started(script: str, stdin: int | None = None) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        "sh", "-c", script, stdout=asyncio.subprocess.PIPE, start_new_session=True
+        "sh", "-c", script, stdin=stdin, stdout=asyncio.subprocess.PIPE, start_new_session=True
     )
 
 
@@ -46,6 +46,34 @@ async def test_what_a_program_has_started_does_not_hold_up_its_end() -> None:
             await end(process)
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+async def test_a_program_has_ended_although_what_it_has_started_holds_its_pipe() -> None:
+    process = await started("sleep 600 & echo $!; read _; exit 7", stdin=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    child = int(await process.stdout.readline())
+    try:
+        waiting = [asyncio.create_task(exited(process)) for _ in range(2)]
+        await asyncio.sleep(0)
+        process.stdin.write(b"\n")
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [7, 7]
+        assert await exited(process) == 7
+        assert is_running(child)
+        await end(process, 600)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+async def test_a_program_that_ends_when_asked_is_not_waited_for_longer() -> None:
+    process = await started("sleep 600 & echo $!; exec sleep 600")
+    assert process.stdout is not None
+    child = int(await process.stdout.readline())
+    try:
+        await asyncio.wait_for(end(process, 600), 60)
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert process.returncode == -signal.SIGTERM
 
 
 async def test_a_group_ends_with_its_leader() -> None:

@@ -71,7 +71,7 @@ async def end(process: asyncio.subprocess.Process, grace_s: float = 0.0, *, is_g
                 process.terminate()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
-                    await process.wait()
+                    await exited(process)
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -82,6 +82,27 @@ async def end(process: asyncio.subprocess.Process, grace_s: float = 0.0, *, is_g
         # What it has started may still hold its pipes, too; asyncio would wait for their end.
         _close_pipes(process)
         await asyncio.shield(process.wait())
+
+
+async def exited(process: asyncio.subprocess.Process) -> int:
+    """Wait until a process has ended, and return its exit status.
+
+    What it has started may live on and hold its pipes: ``process.wait()`` waits for their end, too.
+    """
+    if process.returncode is None:
+        has_exited = asyncio.get_running_loop().create_future()
+        protocol: asyncio.SubprocessProtocol = process._protocol  # type: ignore[attr-defined]
+        before = protocol.process_exited
+
+        def hear() -> None:
+            before()
+            if not has_exited.done():
+                has_exited.set_result(None)
+
+        protocol.process_exited = hear  # type: ignore[method-assign]
+        await has_exited
+    assert process.returncode is not None, "asyncio sets it before it says so"
+    return process.returncode
 
 
 def _close_pipes(process: asyncio.subprocess.Process) -> None:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 
 from bacalhau_jupyter.engines.docker.link.ssh.command import IS_UP
-from bacalhau_jupyter.lib.programs.calls import end
+from bacalhau_jupyter.lib.programs.calls import end, exited
 from bacalhau_jupyter.lib.programs.tied import tied
 
 KEPT_BYTES = 4096
@@ -61,8 +61,8 @@ class Master:
 
     async def ended(self) -> int:
         """Wait until it has ended and all it said was read; return its exit status."""
-        status = await self._process.wait()
-        # A program that it has started (of a jump) may hold its pipes a little longer.
+        status = await exited(self._process)
+        # A program that it has started (of a jump) may hold its pipes longer.
         await asyncio.wait(self._reading, timeout=_END_S)
         return status
 
