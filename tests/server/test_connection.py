@@ -102,3 +102,54 @@ async def test_the_event_loop_never_waits_for_an_attempt() -> None:
     assert connection.current is None
     go_on.set()
     assert (await renewal).url == "http://127.0.0.1:2"
+
+
+class HeldFinder(Finder):
+    """Its first attempt goes on when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.first_error: Exception | None = None
+
+    def __call__(self) -> Endpoint:
+        endpoint = super().__call__()
+        if self.calls == 1:
+            self.entered.set()
+            assert self.go_on.wait(60)
+            if self.first_error is not None:
+                raise self.first_error
+        return endpoint
+
+
+@pytest.mark.parametrize("error", [None, ServiceUnavailable("the old cluster can't be reached")])
+async def test_a_switch_while_a_cluster_is_looked_for_counts_for_all_who_wait(
+    error: Exception | None,
+) -> None:
+    finder, published = HeldFinder(), list[str]()
+    finder.first_error = error
+    connection = ClusterConnection(finder, on_endpoint=lambda endpoint: published.append(endpoint.url))
+    before = asyncio.create_task(connection.endpoint())
+    await asyncio.to_thread(finder.entered.wait, 60)
+    thread = asyncio.create_task(asyncio.to_thread(connection.connect))
+    connection.switch()
+    after = asyncio.create_task(connection.endpoint())
+    await asyncio.sleep(0)
+    finder.go_on.set()
+    endpoints = await asyncio.wait_for(asyncio.gather(before, after, thread), 60)
+    assert {endpoint.url for endpoint in endpoints} == {"http://127.0.0.1:2"}
+    assert published == ["http://127.0.0.1:2"]
+    assert connection.problem == ""
+
+
+async def test_a_switch_in_the_turn_of_the_loop_in_which_work_begins_ends_it() -> None:
+    connection = ClusterConnection(Finder())
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    async def switch() -> None:
+        connection.switch()
+
+    ended = asyncio.gather(connection.unless_switched(work()), switch())
+    assert (await asyncio.wait_for(ended, 60))[0]

@@ -71,37 +71,40 @@ class ClusterConnection:
             It could not be found or started. For a growing while after that, callers get the same error at once.
         """
         with self._attempts:
-            current, problem = self._endpoint, self._problem
-            if current is not None:
-                return current
-            if problem is not None and self._clock.monotonic_ns() < self._not_before_ns:
-                raise problem
-            switched = self._switched
-            try:
-                endpoint = self._find()
-            except BacalhauError as error:
-                raise self._remember(error.message, error.hint) from error
-            except OSError as error:
-                raise self._remember(f"the node can't be started: {error.strerror or error}") from error
-            with self._state:
-                # Who switched while this one was looked for does not want it; the next caller looks again.
-                if switched is self._switched:
-                    self._endpoint, self._problem = endpoint, None
-            self._delays = self._fresh_delays()
-            self._on_endpoint(endpoint)
-            return endpoint
+            while True:
+                switched, current, problem = self._switched, self._endpoint, self._problem
+                if current is not None:
+                    return current
+                if problem is not None and self._clock.monotonic_ns() < self._not_before_ns:
+                    raise problem
+                outcome = self._attempted()
+                if not self._took(outcome, switched):
+                    # Who switched meanwhile wants neither what was found nor the reason why nothing was.
+                    continue
+                if isinstance(outcome, BacalhauError):
+                    raise outcome
+                self._on_endpoint(outcome)
+                return outcome
 
     async def endpoint(self) -> Endpoint:
         """Return the endpoint without blocking the event loop; raises as `connect` does.
 
-        Callers at the same time share one attempt.
+        Callers at the same time share one attempt. Who waits while the user switches gets the new cluster.
         """
-        endpoint = self._endpoint
-        if endpoint is not None:
-            return endpoint
-        if self._attempt is None or self._attempt.done():
-            self._attempt = _in_thread(self.connect)
-        return await asyncio.shield(self._attempt)
+        while True:
+            switched, endpoint = self._switched, self._endpoint
+            if endpoint is not None:
+                return endpoint
+            if self._attempt is None or self._attempt.done():
+                self._attempt = _in_thread(self.connect)
+            try:
+                endpoint = await asyncio.shield(self._attempt)
+            except BacalhauError:
+                if switched is self._switched:
+                    raise
+            else:
+                if switched is self._switched:
+                    return endpoint
 
     async def renew(self, lost: Endpoint) -> Endpoint:
         """Look again because ``lost`` does not answer; raises as `connect` does."""
@@ -118,9 +121,9 @@ class ClusterConnection:
         """Forget everything: the user chose another cluster. Call it on the event loop."""
         with self._state:
             self._endpoint, self._problem = None, None
-        self._not_before_ns = 0
-        self._delays = self._fresh_delays()
-        switched, self._switched = self._switched, asyncio.Event()
+            self._not_before_ns = 0
+            self._delays = self._fresh_delays()
+            switched, self._switched = self._switched, asyncio.Event()
         switched.set()
 
     async def until_switched(self) -> None:
@@ -129,7 +132,8 @@ class ClusterConnection:
 
     async def unless_switched(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do some work to its end; True when it was cancelled because the user chose another cluster."""
-        switched = asyncio.create_task(self.until_switched(), name="bacalhau switch")
+        # The event of now: when the task begins, there may have been a switch already.
+        switched = asyncio.create_task(self._switched.wait(), name="bacalhau switch")
         task = asyncio.create_task(work, name="bacalhau work")
         try:
             await asyncio.wait({switched, task}, return_when=asyncio.FIRST_COMPLETED)
@@ -142,11 +146,30 @@ class ClusterConnection:
             task.cancel()
             await asyncio.gather(switched, task, return_exceptions=True)
 
-    def _remember(self, message: str, hint: str = "") -> BacalhauError:
-        problem = ServiceUnavailable(message, hint=hint, retryable=True)
-        self._problem = problem
-        self._not_before_ns = self._clock.monotonic_ns() + int(next(self._delays) * SECOND)
+    def _attempted(self) -> Endpoint | BacalhauError:
+        try:
+            return self._find()
+        except BacalhauError as error:
+            problem = ServiceUnavailable(error.message, hint=error.hint, retryable=True)
+            problem.__cause__ = error
+        except OSError as error:
+            reason = error.strerror or error
+            problem = ServiceUnavailable(f"the node can't be started: {reason}", retryable=True)
+            problem.__cause__ = error
         return problem
+
+    def _took(self, outcome: Endpoint | BacalhauError, switched: asyncio.Event) -> bool:
+        """Keep what came of an attempt, unless the user switched since it began."""
+        with self._state:
+            if switched is not self._switched:
+                return False
+            if isinstance(outcome, BacalhauError):
+                self._problem = outcome
+                self._not_before_ns = self._clock.monotonic_ns() + int(next(self._delays) * SECOND)
+            else:
+                self._endpoint, self._problem = outcome, None
+                self._delays = self._fresh_delays()
+            return True
 
     @staticmethod
     def _fresh_delays() -> Iterator[float]:
