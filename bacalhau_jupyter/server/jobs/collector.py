@@ -92,6 +92,8 @@ class NotebookCollector:
         self._directory = repo / DIRECTORY
         self._root = f"{type(contents).__name__}:{getattr(contents, 'root_dir', '')}"
         self._new: asyncio.Queue[Awaited] = asyncio.Queue()
+        # Between the look at a name and the file there, another copy would take the same name.
+        self._naming = asyncio.Lock()
 
     @property
     def client(self) -> Client:
@@ -202,14 +204,15 @@ class NotebookCollector:
     async def _save(self, notebook: Any, awaited: Awaited) -> str:
         notebook.metadata["bacalhau"] = {"job_id": awaited.job, "notebook": awaited.path}
         folder = PurePosixPath(awaited.path).parent
-        for number in range(_NAMES):
-            path = str(folder / copy_name(awaited.path, number))
-            if not await ensure_async(self._contents.file_exists(path)):
-                model = {"type": "notebook", "format": "json", "content": notebook}
-                await ensure_async(self._contents.save(model, path))
-                return path
-            if await self._is_of(path, awaited.job):
-                return path
+        async with self._naming:
+            for number in range(_NAMES):
+                path = str(folder / copy_name(awaited.path, number))
+                if not await ensure_async(self._contents.file_exists(path)):
+                    model = {"type": "notebook", "format": "json", "content": notebook}
+                    await ensure_async(self._contents.save(model, path))
+                    return path
+                if await self._is_of(path, awaited.job):
+                    return path
         raise BacalhauError(f"there are {_NAMES} copies of {awaited.path} already", component="Notebook")
 
     async def _is_of(self, path: str, job: str) -> bool:
