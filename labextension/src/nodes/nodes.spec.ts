@@ -172,4 +172,38 @@ describe('NodesWatch', () => {
     expect(asked()).toBe(before + 1);
     expect(transport.last.closed).toBe(true);
   });
+
+  describe('whose reading takes longer than the time between two of them', () => {
+    beforeEach(() => jest.useFakeTimers());
+    afterEach(() => jest.useRealTimers());
+
+    it('reads it to its end whatever happens, and once more after news', async () => {
+      const transport = new FakeTransport();
+      const api = new Api(transport);
+      const sync = new Sync(api, new EventStream(transport), new Store(), '0.1.0');
+      const ends: (() => void)[] = [];
+      const signals: AbortSignal[] = [];
+      const load = (signal: AbortSignal): Promise<void> => {
+        signals.push(signal);
+        return new Promise(done => ends.push(done));
+      };
+      const watch = new NodesWatch({ api, store: new Store(), sync }, load);
+      const stop = watch.start();
+      transport.last.open();
+      for (let at = 0; at < 10; at++) {
+        transport.last.send({ seq: 0, time: '', topic: 'Node', message: 'Node left', job: '', node: 'a' });
+        await jest.advanceTimersByTimeAsync(500);
+      }
+      expect(signals.map(signal => signal.aborted)).toEqual([false]);
+      ends[0]?.();
+      await jest.advanceTimersByTimeAsync(0);
+      expect(watch.ready.get()).toBe(true);
+      await jest.advanceTimersByTimeAsync(60_000);
+      expect(signals.map(signal => signal.aborted)).toEqual([false, false]);
+      // What is read of a cluster that was left is worth nothing.
+      sync.generation.set(1);
+      expect(signals.map(signal => signal.aborted)).toEqual([false, true]);
+      stop();
+    });
+  });
 });

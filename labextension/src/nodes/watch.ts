@@ -17,6 +17,8 @@ export class NodesWatch {
 
   private reading: AbortController | null = null;
   private timer: number | null = null;
+  /** Whether there was news since a reading began that still goes on. */
+  private isOutdated = false;
   private last = -Infinity;
   private tookMs = 0;
 
@@ -43,14 +45,17 @@ export class NodesWatch {
     sync.watchers.add(saw);
     const leave = [
       sync.health.subscribe(() => this.soon()),
-      sync.generation.subscribe(() => this.ready.set(false))
+      sync.generation.subscribe(() => {
+        this.giveUp();
+        this.ready.set(false);
+      })
     ];
     void this.read();
     return () => {
       leave.forEach(each => each());
       sync.watchers.delete(saw);
       release();
-      this.reading?.abort();
+      this.giveUp();
       if (this.timer !== null) {
         window.clearTimeout(this.timer);
         this.timer = null;
@@ -60,7 +65,7 @@ export class NodesWatch {
 
   /** Read the list now. */
   async read(): Promise<void> {
-    this.reading?.abort();
+    this.giveUp();
     const reading = (this.reading = new AbortController());
     this.last = this.now();
     try {
@@ -75,7 +80,21 @@ export class NodesWatch {
         this.problem.set(asApiError(reason));
         this.ready.set(true);
       }
+    } finally {
+      if (this.reading === reading) {
+        this.reading = null;
+        if (this.isOutdated) {
+          this.soon();
+        }
+      }
     }
+  }
+
+  /** What is being read is out of date for certain, or wanted by nobody. */
+  private giveUp(): void {
+    this.reading?.abort();
+    this.reading = null;
+    this.isOutdated = false;
   }
 
   private soon(): void {
@@ -83,7 +102,12 @@ export class NodesWatch {
     const wait = Math.max(50, throttle - (this.now() - this.last));
     this.timer ??= window.setTimeout(() => {
       this.timer = null;
-      void this.read();
+      if (this.reading === null) {
+        void this.read();
+      } else {
+        // Giving it up for each news, a slow cluster on which much happens would never be read to its end.
+        this.isOutdated = true;
+      }
     }, wait);
   }
 }
