@@ -204,13 +204,15 @@ class JobForm:
         run = Run(self._notebook.session, lambda: self._built(state))
         self.runs.append(run)
         self._view.submitting(run.widget)
-        run.start(self._submitted)
+        run.start(lambda: self._submitted(run))
         return run
 
-    def _submitted(self) -> None:
+    def _submitted(self, run: Run) -> None:
         """Let the next submission begin."""
         with self._lock:
-            self._is_submitting = False
+            # A job that ends now was submitted long ago: another one may be on its way.
+            if run is self.runs[-1]:
+                self._is_submitting = False
             if not self._is_closed:
                 self._say()
         # The job may have started the node, and it takes some of what was free.

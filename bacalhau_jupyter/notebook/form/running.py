@@ -106,7 +106,7 @@ class Run:
         self._shown = ""
 
     def start(self, taken: Callable[[], None]) -> None:
-        """Begin; ``taken`` is called once the cluster took the job, or did not."""
+        """Begin; ``taken`` is called once the cluster took the job, or did not, and again when the job is over."""
         card = Card(Status(), self._show, is_live=True)
         card.open()
         threading.Thread(target=self._run, args=(card, taken), name="bacalhau-form", daemon=True).start()
