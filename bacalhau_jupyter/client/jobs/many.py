@@ -165,6 +165,8 @@ class Many:
         self._running: concurrent.futures.Future[None] | None = None
         self._submissions: set[asyncio.Task[PutJobResponse]] = set()
         self._is_stopping = False
+        self._reason: str | None = None
+        """Why a job ends that the cluster takes only now, after all others were stopped."""
 
     def counts(self) -> Counter[Outcome]:
         """Return how many jobs stand how."""
@@ -287,8 +289,10 @@ class Many:
             except BacalhauError as error:
                 member.outcome, member.error = Outcome.FAILED, error
                 return None
-        member.job = Job(self._client, answer.job_id)
-        return member.job
+        job = member.job = Job(self._client, answer.job_id)
+        if self._reason is not None:
+            await self._end(job, self._reason)
+        return job
 
     async def _watched(self, member: Member, job: Job) -> None:
         source = watch(self._client.api_now(), job.id, logs=False, reconnect=self._client.reconnect)
@@ -307,10 +311,14 @@ class Many:
 
         async def end(job: Job) -> None:
             async with limit:
-                with suppress(BacalhauError):
-                    await self._client.acall(lambda api: api.stop(job.id, reason=reason))
+                await self._end(job, reason)
 
         # A submission that was answered just now becomes a member at the loop's next turn.
         await asyncio.sleep(0)
         jobs = [member.job for member in self.members if member.job is not None and not member.is_over]
+        self._reason = reason
         await asyncio.gather(*(end(job) for job in jobs))
+
+    async def _end(self, job: Job, reason: str) -> None:
+        with suppress(BacalhauError):
+            await self._client.acall(lambda api: api.stop(job.id, reason=reason))
