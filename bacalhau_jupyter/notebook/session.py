@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ class NotebookSession:
     def __init__(self, shell: InteractiveShell, children: Children) -> None:
         self._shell = shell
         self._clients: dict[str | None, Client] = {}
+        # The threads of forms want clients, too.
+        self._making = threading.Lock()
         self._ending = Ending(shell)
         self.origin = CellOrigin(shell)
         self.early_card: Card | None = None
@@ -63,13 +66,14 @@ class NotebookSession:
     def client(self, context: str | None = None, overrides: tuple[str, ...] = ()) -> Client:
         """Return the connected client, found (and its node started) on first use."""
         key = self._name(context, overrides)
-        if key not in self._clients:
-            # Another cluster was chosen, perhaps: this kernel keeps no node alive for the one before.
-            for other in self._clients.values():
-                other.rest()
-            rest, directory = without_directory(overrides)
-            self._clients[key] = Client(context=context, data_dir=directory, overrides=rest)
-        return self._clients[key]
+        with self._making:
+            if key not in self._clients:
+                # Another cluster was chosen, perhaps: this kernel keeps no node alive for the one before.
+                for other in self._clients.values():
+                    other.rest()
+                rest, directory = without_directory(overrides)
+                self._clients[key] = Client(context=context, data_dir=directory, overrides=rest)
+            return self._clients[key]
 
     def _name(self, context: str | None, overrides: tuple[str, ...]) -> str:
         """Name what a client was made of."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -244,14 +245,17 @@ def remote(
 
 
 _clients: dict[tuple[str, ...], Client] = {}
+_making = threading.Lock()
+"""Calls that are awaited together are submitted by threads."""
 
 
 def usual_client() -> Client:
     """Return this program's client of the cluster that is chosen now."""
     key = cluster_choice()
-    if key not in _clients:
-        _clients[key] = Client()
-    return _clients[key]
+    with _making:
+        if key not in _clients:
+            _clients[key] = Client()
+        return _clients[key]
 
 
 def _label(item: Any, number: int) -> str:
