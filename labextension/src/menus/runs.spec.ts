@@ -170,6 +170,29 @@ describe('Runs', () => {
       expect([interests, watchers.size]).toEqual([0, 0]);
     });
 
+    it('hears of a job that ends before the answer says which one it is', async () => {
+      desk.files.set('a.out.ipynb', {});
+      transport.answers.set('POST notebooks', async () => {
+        await ends('another');
+        await ends('j-1');
+        return { job_id: 'j-1', copy: 'a.out.ipynb' };
+      });
+      await runs.runNotebook('a.ipynb');
+      await new Promise(resolve => setTimeout(resolve));
+      expect(desk.notices[1]).toMatchObject({
+        text: 'The executed copy is a.out.ipynb.',
+        file: 'a.out.ipynb'
+      });
+      expect([interests, watchers.size]).toEqual([0, 0]);
+    });
+
+    it('waits for nothing when the notebook is refused', async () => {
+      transport.answers.delete('POST notebooks');
+      await runs.runNotebook('a.ipynb');
+      expect(errors).toHaveLength(1);
+      expect([interests, watchers.size]).toEqual([0, 0]);
+    });
+
     it('shows a failure as one, with the exit code and the error, and the copy', async () => {
       await runs.runNotebook('a.ipynb');
       desk.files.set('a.out.ipynb', {});

@@ -88,13 +88,19 @@ export class Runs {
       if (order === null) {
         return;
       }
-      const { job_id: job, copy } = await api.notebooks.submit(order);
-      this.desk.notify({
-        text: trans.__('%1 runs as job %2; its executed copy comes back beside it.', path, shortId(job)),
-        kind: 'success',
-        job
-      });
-      this.awaitCopy(job, copy);
+      const ends = this.hearEnds();
+      try {
+        const { job_id: job, copy } = await api.notebooks.submit(order);
+        this.desk.notify({
+          text: trans.__('%1 runs as job %2; its executed copy comes back beside it.', path, shortId(job)),
+          kind: 'success',
+          job
+        });
+        void ends.of(job).then(end => this.tellOfCopy(copy, end));
+      } catch (reason) {
+        ends.leave();
+        throw reason;
+      }
     } catch (reason) {
       host.showError(trans.__('%1 could not be run', path), reason);
     }
@@ -127,18 +133,34 @@ export class Runs {
       : trans.__('%1 is not there any longer: it was moved, renamed or deleted.', path);
   }
 
-  private awaitCopy(job: string, copy: string): void {
+  /** Hear how jobs end from now on: one may end before the answer to its submission says which one it is. */
+  private hearEnds(): { of(job: string): Promise<IStreamEvent>; leave(): void } {
     const { sync } = this.context;
     const release = sync.acquire('active');
+    const early: IStreamEvent[] = [];
+    let tell = (end: IStreamEvent): void => void early.push(end);
     const watch = (event: IStreamEvent): void => {
       // Only the event that ends the job says with which exit code.
-      if (event.job === job && !event.execution && isOver(event.state || undefined)) {
-        sync.watchers.delete(watch);
-        release();
-        void this.tellOfCopy(copy, event);
+      if (!event.execution && isOver(event.state || undefined)) {
+        tell(event);
       }
     };
+    const leave = (): void => {
+      sync.watchers.delete(watch);
+      release();
+    };
     sync.watchers.add(watch);
+    const of = (job: string): Promise<IStreamEvent> =>
+      new Promise(resolve => {
+        tell = end => {
+          if (end.job === job) {
+            leave();
+            resolve(end);
+          }
+        };
+        early.forEach(tell);
+      });
+    return { of, leave };
   }
 
   private async tellOfCopy(copy: string, end: IStreamEvent): Promise<void> {
