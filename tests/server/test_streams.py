@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from bacalhau_jupyter.server.handlers.streams import GatewayStreamHandler
 from tests.server.conftest import KEY, TOKEN, Cluster, Jupyter, Starter
 from tests.services.waiting import settled, until
 
@@ -180,6 +181,22 @@ async def test_open_streams_end_when_jupyter_stops(jupyter: Jupyter, cluster: Cl
         async with asyncio.timeout(60):
             await jupyter.extension.stop_extension()
         assert await closing(socket) == (1001, "the gateway is shutting down")
+
+
+async def test_a_stream_that_opens_at_the_moment_of_a_switch_is_closed(
+    jupyter: Jupyter, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its relay has not begun by then; a browser that is not told would wait for ever."""
+    opened = GatewayStreamHandler.open
+
+    def open_and_switch(handler: GatewayStreamHandler) -> None:
+        opened(handler)
+        handler.gateway.reconnect()
+
+    monkeypatch.setattr(GatewayStreamHandler, "open", open_and_switch)
+    async with jupyter.ws(EVENTS, autoclose=False) as socket:
+        assert (await closing(socket))[0] == 1001
+    assert jupyter.gateway.streams == set()
 
 
 async def test_the_browser_is_pinged(

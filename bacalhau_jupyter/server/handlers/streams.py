@@ -69,7 +69,7 @@ class GatewayStreamHandler(WebSocketMixin, WebSocketHandler, GatewayMixin):
             return
         self._relay = asyncio.create_task(self._pass(), name=f"gateway stream {self.request.path}")
         relays.add(self._relay)
-        self._relay.add_done_callback(relays.discard)
+        self._relay.add_done_callback(self._ended)
 
     def on_message(self, message: str | bytes) -> None:
         """Ignore what a browser says: these streams flow one way."""
@@ -90,14 +90,16 @@ class GatewayStreamHandler(WebSocketMixin, WebSocketHandler, GatewayMixin):
             return
         except BacalhauError as error:
             code, reason = TRY_AGAIN_LATER if error.retryable else INTERNAL_ERROR, error.message
-        except asyncio.CancelledError:
-            # The browser has gone, or Jupyter shuts down; then tell it so.
-            self.close(GOING_AWAY, "the gateway is shutting down")
-            raise
         except Exception:
             log.exception("a stream failed")
             code, reason = INTERNAL_ERROR, "the gateway failed; see Jupyter's log"
         self.close(code, _fitting(reason))
+
+    def _ended(self, relay: asyncio.Task[None]) -> None:
+        self.gateway.streams.discard(relay)
+        if relay.cancelled():
+            # Perhaps before it began. The browser has gone, or Jupyter shuts down; then tell it so.
+            self.close(GOING_AWAY, "the gateway is shutting down")
 
     async def _frames(self, source: aiohttp.ClientWebSocketResponse) -> tuple[int | None, str]:
         """Pass frames until the cluster ends the stream; return its close code and reason."""
