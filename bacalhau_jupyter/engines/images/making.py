@@ -19,6 +19,7 @@ from bacalhau_jupyter.engines.images.keeping.quota import KEY, UNLIMITED
 from bacalhau_jupyter.engines.images.keeping.records import ImageRecord, KeptLayer
 from bacalhau_jupyter.engines.images.unpacking.orders import (
     NO_ROOM,
+    Layer,
     MergeOrder,
     OpenOrder,
     Owner,
@@ -28,6 +29,7 @@ from bacalhau_jupyter.engines.images.unpacking.workers import Workers
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.threads.shared_answer import SharedAnswer
+from bacalhau_jupyter.lib.threads.whole import or_undone, to_the_end
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.transfer.core.files import io_failure
@@ -97,7 +99,7 @@ class Maker:
     async def place(self) -> AsyncIterator[Path]:
         """Yield a directory for something that is being made; what is left of it is removed."""
         try:
-            place = await asyncio.to_thread(self._files.new_place)
+            place = await or_undone(remove_tree, self._files.new_place)
         except OSError as error:
             raise io_failure(error, "write into", self._files.work, "Images") from error
         try:
@@ -147,14 +149,18 @@ class Maker:
                     reply = await self._workers.do(order, told)
                     if reply.layer is None:
                         raise IOFailure("the process that unpacks images did not say what it did")
-                    async with self.lock:
-                        if not self._index.has_layer(diff_id):
-                            await self._disk(self._files.keep_layer, place, KeptLayer(layer=reply.layer))
-                            self._index.add_layer(diff_id, reply.layer.size)
-                            self._claims.settle(key)
-                        await self._make_room()
+                    # To the end: else what is being kept is removed at the same time.
+                    await to_the_end(self._keep_layer(place, reply.layer, key))
             finally:
                 self._claims.failed(key)
+
+    async def _keep_layer(self, place: Path, layer: Layer, key: Hashable) -> None:
+        async with self.lock:
+            if not self._index.has_layer(layer.diff_id):
+                await self._disk(self._files.keep_layer, place, KeptLayer(layer=layer))
+                self._index.add_layer(layer.diff_id, layer.size)
+                self._claims.settle(key)
+            await self._make_room()
 
     async def image(self, image: ImageRecord, config: bytes) -> ImageRecord:
         """Put the tree of an image together, and keep it; its layers are here and pinned.
@@ -182,14 +188,17 @@ class Maker:
                 reply = await self._workers.do(order)
                 image = msgspec.structs.replace(image, tree_size=max(1, reply.size))
             image = msgspec.structs.replace(image, config_size=len(config), used_ns=self._clock.now_ns())
-            async with self.lock:
-                if (there := self._index.image(image.image_id)) is not None:
-                    # It came by another name meanwhile, and jobs may run in its tree already.
-                    return await self._rename(there, image.names)
-                image = await self._disk(self._files.keep_image, place, image, config)
-                for robbed in self._index.add_image(image):
-                    await self._disk(self._files.note_image, robbed)
-                await self._make_room()
+            return await to_the_end(self._keep_image(place, image, config))
+
+    async def _keep_image(self, place: Path, image: ImageRecord, config: bytes) -> ImageRecord:
+        async with self.lock:
+            if (there := self._index.image(image.image_id)) is not None:
+                # It came by another name meanwhile, and jobs may run in its tree already.
+                return await self._rename(there, image.names)
+            image = await self._disk(self._files.keep_image, place, image, config)
+            for robbed in self._index.add_image(image):
+                await self._disk(self._files.note_image, robbed)
+            await self._make_room()
         return image
 
     async def rename(self, image: ImageRecord, names: Sequence[str]) -> ImageRecord:

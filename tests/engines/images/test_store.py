@@ -117,6 +117,34 @@ async def test_who_gives_up_does_not_end_the_others_pull(store: Images, shelf: S
     assert await store.held("e-1") is None
 
 
+@pytest.mark.parametrize("method", ["keep_layer", "keep_image"])
+async def test_what_is_being_kept_as_its_pull_is_called_off_is_counted(
+    method: str, store: Images, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_kept, may_end = threading.Event(), threading.Event()
+    keep = getattr(ImageFiles, method)
+
+    def slow(*arguments: object) -> object:
+        kept = keep(*arguments)
+        is_kept.set()
+        assert may_end.wait(60)
+        return kept
+
+    monkeypatch.setattr(ImageFiles, method, slow)
+    reference = shelf.put(build(BASE))
+    pull = asyncio.create_task(store.hold(reference, "e-1"))
+    await until(is_kept.is_set)
+
+    pull.cancel()
+    asyncio.get_running_loop().call_later(0.05, may_end.set)
+    with contextlib.suppress(asyncio.CancelledError):
+        await pull
+
+    images = list((tmp_path / "images/images").iterdir())
+    assert (store.size > 0, store.count) == (True, len(images))
+    assert (await store.hold(reference, "e-2")).tree.is_dir()
+
+
 async def test_layers_that_images_share_come_once_and_lie_once(store: Images, shelf: Shelf) -> None:
     first, second = build(BASE, layer(file("a"))), build(BASE, layer(file("b")))
     one = await store.hold(shelf.put(first, "1"), "e-1")
