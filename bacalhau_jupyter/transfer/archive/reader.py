@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.threads.directories import new_directory
+from bacalhau_jupyter.lib.threads.whole import or_undone, whole
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX
@@ -166,10 +167,10 @@ class ArchiveReader:
             if index is None:
                 await self._download(part, progress)
             else:
-                await asyncio.to_thread(tree.mkdir)
+                await whole(tree.mkdir)
                 chosen = self._chosen(index, path, leave_out)
                 await self._extract(index, chosen, tree, progress, may_link=may_link)
-            await asyncio.to_thread(merge_results, [tree], target)
+            await whole(merge_results, [tree], target)
         except OSError as error:
             raise io_failure(error, "write to", target, COMPONENT) from error
         finally:
@@ -189,11 +190,11 @@ class ArchiveReader:
             raise disk_full(file, COMPONENT, needed=size)
         part = file.with_name(f".{file.name}.part")
         try:
-            with await asyncio.to_thread(_create, part) as out:
+            with await or_undone(lambda made: made.close(), _create, part) as out:
                 done = 0
                 digest = hashlib.sha256()
                 async for chunk in self._ranges.read(0, size):
-                    await asyncio.to_thread(out.write, chunk)
+                    await whole(out.write, chunk)
                     if self.sha256:
                         await asyncio.to_thread(digest.update, chunk)
                     done += len(chunk)
@@ -292,8 +293,8 @@ class ArchiveReader:
         may_link: bool,
     ) -> None:
         held = {entry.path: descriptor for entry in chosen if (descriptor := self._held(entry)) is not None}
-        await asyncio.to_thread(make_tree, root, chosen)
-        linked = await asyncio.to_thread(_link, root, held) if may_link else set()
+        await whole(make_tree, root, chosen)
+        linked = await whole(_link, root, held) if may_link else set()
         size = sum(entry.size for entry in chosen if entry.path not in linked)
         free = await asyncio.to_thread(free_bytes, root)
         if free is not None and size > free:
@@ -311,13 +312,13 @@ class ArchiveReader:
                 done = min(size, done + taken)
                 progress(Reading(PHASE, done, size, files + finished, count))
             files += len(run.files)
-        await asyncio.to_thread(finish_tree, root, chosen)
+        await whole(finish_tree, root, chosen)
 
     async def _write_run(self, index: ArchiveIndex, run: Run, root: Path) -> AsyncIterator[tuple[int, int]]:
         writer = RunWriter(root, run)
         try:
             async for chunk in self._stream(index).read(run.start, run.stop):
-                await asyncio.to_thread(writer.feed, chunk)
+                await whole(writer.feed, chunk)
                 yield len(chunk), writer.done
             if writer.done != len(run.files):
                 raise refused("its index and its contents disagree")

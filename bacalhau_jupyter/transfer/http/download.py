@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.threads.whole import or_undone
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, TimedOut
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
@@ -335,7 +336,7 @@ def _gave_up(state: _Download, error: _Retry, attempts: int) -> BacalhauError:
 
 async def _open_part(path: Path, component: str) -> tuple[BinaryIO, Path]:
     try:
-        return await asyncio.to_thread(_make_part, path)
+        return await or_undone(lambda made: _discard(*made), _make_part, path)
     except OSError as error:
         raise io_failure(error, "write", path, component) from error
 

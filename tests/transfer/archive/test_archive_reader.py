@@ -12,21 +12,26 @@ import struct
 import subprocess
 import tarfile
 import tempfile
+import threading
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NotFound
 from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.transfer.archive import reader as reader_module
 from bacalhau_jupyter.transfer.archive.blocks import BrokenBlock, deflate, inflate
+from bacalhau_jupyter.transfer.archive.extract import RunWriter
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.archive.ranges import TAIL, FileRanges
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
+from tests.services.waiting import until
 from tests.transfer.archive.reading import MemoryRanges, contents, made, packed, sample
 from tests.transfer.archive.test_archives import NAMES, TREES, build
 from tests.transfer.helpers import names, tree
@@ -104,6 +109,64 @@ async def test_what_is_saved_has_the_modes_times_and_links_of_what_was_packed(tm
     assert (tmp_path / "out/stdout").stat().st_mtime == 1_600_000_000
     total = sum(path.stat().st_size for path in source.rglob("*") if path.is_file() and not path.is_symlink())
     assert readings[-1] == Reading("downloading results", total, total, 6, 6)
+
+
+async def test_what_a_cancelled_caller_has_written_is_removed_when_it_is_not_written_to_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_writing, may_end = threading.Event(), threading.Event()
+    order: list[str] = []
+    feed = RunWriter.feed
+
+    def slow(writer: RunWriter, data: bytes) -> None:
+        is_writing.set()
+        assert may_end.wait(60)
+        feed(writer, data)
+        order.append("written")
+
+    def remove(place: Path) -> OSError | None:
+        order.append("removed")
+        return remove_tree(place)
+
+    monkeypatch.setattr(RunWriter, "feed", slow)
+    monkeypatch.setattr(reader_module, "remove_tree", remove)
+    reader = ArchiveReader(MemoryRanges(packed(sample(tmp_path / "source"))))
+    (tmp_path / "out").mkdir()
+    saving = asyncio.create_task(reader.save(tmp_path / "out"))
+    await until(is_writing.is_set)
+    saving.cancel()
+    asyncio.get_running_loop().call_later(0.05, may_end.set)
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    assert order == ["written", "removed"]
+    assert names(tmp_path / "out") == []
+
+
+async def test_a_cancelled_caller_leaves_no_half_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_creating, may_end, is_open = threading.Event(), threading.Event(), threading.Event()
+    create = reader_module._create
+
+    def slow(path: Path) -> BinaryIO:
+        is_creating.set()
+        assert may_end.wait(60)
+        try:
+            return create(path)
+        finally:
+            is_open.set()
+
+    monkeypatch.setattr(reader_module, "_create", slow)
+    reader = ArchiveReader(MemoryRanges(packed(sample(tmp_path / "source"))))
+    (tmp_path / "out").mkdir()
+    saving = asyncio.create_task(reader.save_archive(tmp_path / "out/x.tar.gz"))
+    await until(is_creating.is_set)
+    saving.cancel()
+    asyncio.get_running_loop().call_later(0.05, may_end.set)
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    await until(is_open.is_set)
+    assert names(tmp_path / "out") == []
 
 
 async def test_one_file_or_subtree_is_saved_and_what_is_there_is_never_overwritten(tmp_path: Path) -> None:

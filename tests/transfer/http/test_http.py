@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for, 
 from bacalhau_jupyter.transfer.core.resolver import Names
 from bacalhau_jupyter.transfer.http.download import content_length, download
 from tests.services.http_server import BadHttpServer
+from tests.services.waiting import until
 from tests.transfer.conftest import Serve
 from tests.transfer.helpers import names, small_disk
 
@@ -217,6 +219,28 @@ async def test_a_full_disk_is_reported_with_path_and_room_and_leaves_nothing(
         with pytest.raises(IOFailure, match=r"disk is full.*/disk/x"):
             await download(f"{await serve(endless)}/f", disk / "x")
         assert names(disk) == []
+
+
+async def test_a_download_that_is_cancelled_as_its_file_is_made_leaves_nothing(
+    http_server: BadHttpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_made, may_end = threading.Event(), threading.Event()
+    make = tempfile.mkstemp
+
+    def slow(prefix: str, suffix: str, dir: Path) -> tuple[int, str]:
+        made = make(prefix=prefix, suffix=suffix, dir=dir)
+        is_made.set()
+        assert may_end.wait(60)
+        return made
+
+    monkeypatch.setattr(tempfile, "mkstemp", slow)
+    task = asyncio.create_task(download(f"{http_server.url}/file/x", tmp_path / "x"))
+    await until(is_made.is_set)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.05, may_end.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert names(tmp_path) == []
 
 
 async def test_a_cancelled_download_leaves_nothing(
