@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.lib.database import Database, DatabaseError
+from tests.services.waiting import until
 
 TABLE = "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)"
 
@@ -34,6 +35,26 @@ async def test_writes_that_queue_up_share_commits(tmp_path: Path) -> None:
     assert sorted(results) == list(range(1, 501))
     assert commits.count("commit") < 50
     assert await database.read(count) == 500
+    await database.close()
+
+
+async def test_a_file_whose_opening_is_cancelled_is_not_kept_locked(tmp_path: Path) -> None:
+    is_opening, may_go_on = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        is_opening.set()
+        assert may_go_on.wait(60)
+        connection.execute(TABLE)
+
+    opening = asyncio.create_task(Database.open(tmp_path / "d", [slow]))
+    await until(is_opening.is_set)
+    opening.cancel()
+    asyncio.get_running_loop().call_later(0.05, may_go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    may_go_on.set()
+    database = await Database.open(tmp_path / "d", [TABLE])
+    assert await database.write(add("x")) == 1
     await database.close()
 
 

@@ -25,6 +25,7 @@ from bacalhau_jupyter.lib.database.connection import (
     Work,
     fill_up,
 )
+from bacalhau_jupyter.lib.threads.whole import to_the_end
 
 T = TypeVar("T")
 
@@ -110,8 +111,8 @@ class Database:
         thread.start()
         try:
             await ready
-        except DatabaseError:
-            await asyncio.to_thread(thread.join, JOIN_S)
+        except (DatabaseError, asyncio.CancelledError):
+            await to_the_end(database.close())
             raise
         return database
 
