@@ -30,6 +30,7 @@ from bacalhau_jupyter.engines.docker.link.machine import (
     step,
 )
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.threads.whole import to_the_end
 from bacalhau_jupyter.models.errors import NetworkFailure
 from bacalhau_jupyter.plugins.link import HostStatus
 
@@ -234,7 +235,8 @@ class Link:
             fault = unreachable(Part.PROGRAM, f"{self._name} can't be reached from here: {error!r}"[:300])
         finally:
             self._way = None
-            await way.close()
+            # Whole: this task may be cancelled while it does so already.
+            await to_the_end(way.close())
         self._events.put_nowait(Failed(attempt, fault))
 
     async def _look(self, attempt: int) -> None:
