@@ -43,6 +43,7 @@ class Bridge:
         self._through, self._direct, self._env = through, direct, env
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._is_closed = False
         self.complaint = ""
 
     async def start(self) -> None:
@@ -53,6 +54,7 @@ class Bridge:
 
     async def close(self) -> None:
         """End all connections and their sessions."""
+        self._is_closed = True
         if self._server is not None:
             self._server.close()
         connections = list(self._connections)
@@ -68,7 +70,9 @@ class Bridge:
         try:
             # `close` cancels; the server that started this task would report it as an error.
             with contextlib.suppress(asyncio.CancelledError):
-                await self._join(reader, writer)
+                # One that was accepted just before `close`, which did not see it, begins after that.
+                if not self._is_closed:
+                    await self._join(reader, writer)
         finally:
             self._connections.discard(task)
             writer.close()
