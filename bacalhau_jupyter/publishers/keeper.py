@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.publishers.retention import Kept, Rules
@@ -46,13 +45,14 @@ class ResultKeeper:
         self._rules = rules
         self._clock = clock
         self._unfinished = unfinished
-        self._usage = DiskUsage(limit=rules.quota)
-        # No count may run while another call publishes or removes.
+        # What each took when it was last looked at: one that is counted and published at once is one.
+        self._sizes: dict[str, int] = {}
+        # One at a time counts, removes, or adds what was published.
         self._counting = asyncio.Lock()
 
     def usage(self) -> DiskUsage:
         """Say how much is kept, and how much may be."""
-        return self._usage
+        return DiskUsage(bytes=sum(self._sizes.values()), count=len(self._sizes), limit=self._rules.quota)
 
     async def tidy(self) -> None:
         """Remove what is too old, and the oldest of what is too much."""
@@ -73,8 +73,8 @@ class ResultKeeper:
             lambda kept: [each for each in kept if each.execution_id in execution_ids], "its job was deleted"
         )
 
-    async def settle(self, target: Path, execution_id: str, before: int | None) -> None:
-        """Count what was just published (in place of ``before`` bytes), and make room for it.
+    async def settle(self, target: Path, execution_id: str) -> None:
+        """Count what was just published, and make room for it.
 
         Raises
         ------
@@ -83,21 +83,19 @@ class ResultKeeper:
         """
         now_ns = self._clock.now_ns()
         await asyncio.to_thread(os.utime, target, ns=(now_ns, now_ns))
-        size = await asyncio.to_thread(size_of, target) or 0
-        # Adding up will do as long as there is room: looking at thousands of results each time would not.
-        usage = replace(
-            self._usage,
-            bytes=self._usage.bytes + size - (before or 0),
-            count=self._usage.count + (before is None),
-        )
-        if not self._rules.quota or usage.bytes <= self._rules.quota:
-            self._usage = usage
-            return
+        async with self._counting:
+            size = await asyncio.to_thread(size_of, target)
+            if size is None:
+                return  # removed meanwhile, with its job
+            self._sizes[execution_id] = size
+            # Adding up will do as long as there is room: looking at thousands of results each time would not.
+            if not self._rules.quota or self.usage().bytes <= self._rules.quota:
+                return
         if await self._clean(execution_id):
             return
         await asyncio.to_thread(remove_result, target)
         await self._clean()
-        left = self._usage
+        left = self.usage()
         raise IOFailure(
             f"{format_bytes(size)} do not fit into the quota of {format_bytes(self._rules.quota)} for local results: "
             f"those of {left.count} other executions take {format_bytes(left.bytes)} and can't be removed yet",
@@ -110,13 +108,8 @@ class ResultKeeper:
             kept = await asyncio.to_thread(kept_in, directory)
             gone = choose(kept)
             await asyncio.to_thread(discard, directory, gone, reason, self._clock.now_ns())
-            size = sum(each.size for each in gone)
-            self._usage = DiskUsage(
-                bytes=sum(each.size for each in kept) - size,
-                count=len(kept) - len(gone),
-                limit=self._rules.quota,
-            )
-        return DiskUsage(bytes=size, count=len(gone))
+            self._sizes = {each.execution_id: each.size for each in kept if each not in gone}
+        return DiskUsage(bytes=sum(each.size for each in gone), count=len(gone))
 
     async def _clean(self, newest: str = "") -> bool:
         """Remove what has to go; False, and nothing is removed for it, when ``newest`` does not fit all the same."""
@@ -134,10 +127,7 @@ class ResultKeeper:
                 surplus = []
             await asyncio.to_thread(self._remove, directory, old, surplus, now_ns)
             gone = {*old, *surplus}
-            still = [each for each in kept if each not in gone]
-            self._usage = DiskUsage(
-                bytes=sum(each.size for each in still), count=len(still), limit=self._rules.quota
-            )
+            self._sizes = {each.execution_id: each.size for each in kept if each not in gone}
         return fits
 
     def _remove(self, directory: Path, old: list[Kept], surplus: list[Kept], now_ns: int) -> None:

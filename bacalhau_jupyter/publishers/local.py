@@ -25,7 +25,7 @@ from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.publishers.keeper import ResultKeeper, rules_of
-from bacalhau_jupyter.publishers.shelf import open_shelf, result_path, results_directory, size_of
+from bacalhau_jupyter.publishers.shelf import open_shelf, result_path, results_directory
 from bacalhau_jupyter.transfer.archive.keeping import pack_result, sync_result
 from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
 from bacalhau_jupyter.transfer.core.signing import LOCAL, local_reference
@@ -78,10 +78,9 @@ class LocalPublisher:
         target = result_path(self._data_dir, execution.id)
         try:
             await asyncio.to_thread(target.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
-            before = await asyncio.to_thread(size_of, target)
             gathering = request.gathering(COMPONENT)
             synced = await run_interruptible(partial(pack_result, gathering, target, request.progress))
-            await self._keeper.settle(target, execution.id, before)
+            await self._keeper.settle(target, execution.id)
             if not synced:
                 self._sync(target)
         except OSError as error:

@@ -247,7 +247,7 @@ class ReceivedResults:
     async def _settle(self, target: Path, execution_id: str) -> None:
         """Make room for what has its name now; it goes again where its job does not want it any more."""
         try:
-            await self._keeper.settle(target, execution_id, None)
+            await self._keeper.settle(target, execution_id)
             # Only now: a deletion of the job from here on finds the archive, and removes it.
             await self.expected(execution_id)
         except BaseException:

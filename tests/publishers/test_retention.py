@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -17,12 +19,13 @@ from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import KeepingPublisher, PublishRequest
-from bacalhau_jupyter.publishers import removals
+from bacalhau_jupyter.publishers import keeper, removals
 from bacalhau_jupyter.publishers.keeper import MAX_AGE, QUOTA
 from bacalhau_jupyter.publishers.local import LocalPublisher
 from bacalhau_jupyter.publishers.removals import Removal
 from bacalhau_jupyter.publishers.retention import Kept, Rules
 from bacalhau_jupyter.publishers.shelf import mark_read, removal, result_path
+from tests.services.waiting import lasts, until
 from tests.transfer.helpers import names
 
 HOUR = 3600
@@ -167,6 +170,39 @@ async def test_publishing_again_does_not_count_twice(shelf: Shelf) -> None:
         await shelf.publish("e-1")
     assert shelf.publisher.usage().count == 1
     assert shelf.publisher.usage().bytes < 11 * KB
+
+
+@pytest.mark.parametrize("held_up", ["kept_in", "size_of"])
+async def test_what_is_published_while_all_is_counted_counts_once(
+    held_up: str, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_looked, may_go_on = threading.Event(), threading.Event()
+    look = getattr(keeper, held_up)
+
+    def slow(place: Path) -> object:
+        seen = look(place)
+        has_looked.set()
+        assert may_go_on.wait(60)
+        return seen
+
+    monkeypatch.setattr(keeper, held_up, slow)
+
+    async def count() -> None:
+        await shelf.publisher.tidy()
+
+    async def publish() -> None:
+        await shelf.publish("e-1")
+
+    first, second = (count, publish) if held_up == "kept_in" else (publish, count)
+    one = asyncio.create_task(first())
+    await until(has_looked.is_set)
+    two = asyncio.create_task(second())
+    await until(lambda: shelf.kept() == ["e-1"])
+    await lasts(0.2)
+    may_go_on.set()
+    await asyncio.gather(one, two)
+    assert shelf.publisher.usage().count == 1
+    assert 9 * KB < shelf.publisher.usage().bytes < 11 * KB
 
 
 async def test_without_a_quota_everything_stays(tmp_path: Path) -> None:
