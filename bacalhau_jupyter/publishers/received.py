@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.files import opened
 from bacalhau_jupyter.lib.threads.whole import or_undone, whole
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, IOFailure, ResourceExhausted
 from bacalhau_jupyter.models.jobs.units import format_bytes
@@ -269,12 +270,12 @@ class _Coming:
 
 
 async def _blocks(file: Path) -> AsyncIterator[bytes]:
-    opened = await asyncio.to_thread(file.open, "rb", buffering=0)
+    source = await opened(file)
     try:
-        while block := await asyncio.to_thread(opened.read, CHUNK):
+        while block := await asyncio.to_thread(source.read, CHUNK):
             yield block
     finally:
-        opened.close()
+        source.close()
 
 
 def _named(part: Path, target: Path, execution_id: str) -> bool:

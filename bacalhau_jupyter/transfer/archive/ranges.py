@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from bacalhau_jupyter.lib.threads.files import opened
 from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure
 
 TAIL = 64 * 1024
@@ -45,7 +46,7 @@ class FileRanges:
     async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield a part."""
         try:
-            file = await asyncio.to_thread(self._path.open, "rb")
+            file = await opened(self._path)
             try:
                 async for chunk in read_file(file, start, stop):
                     yield chunk

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.threads.files import opened
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound, error_from_envelope
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for
@@ -148,7 +149,7 @@ class _Upload:
     async def _body(self, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
         now = asyncio.get_running_loop().time
         sent = 0
-        file = await asyncio.to_thread(self._path.open, "rb", buffering=0)
+        file = await opened(self._path)
         try:
             while chunk := await asyncio.to_thread(file.read, CHUNK):
                 yield chunk
