@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.engines.supervised.cgroups import delegated, limits, place
+from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.jobs.resources import Resources
 
 MOUNT = "30 24 0:26 {top} {point} {mode},nosuid - cgroup2 cgroup2 rw\n"
@@ -147,3 +148,20 @@ def test_groups_that_nobody_looks_after_are_removed(tmp_path: Path) -> None:
     os.close(lock)
     delegated.sweep(ours)
     assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_group_that_is_tried_stays_while_another_node_tidies_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[str] = []
+
+    def enter(path: Path, text: str) -> None:
+        delegated.sweep(delegated.Delegated(tmp_path, ALL))
+        write_text(path, text)
+        entered.append(path.name)
+        path.unlink()
+
+    monkeypatch.setattr(delegated, "write_text", enter)
+    delegated._try(tmp_path)
+    assert entered == ["cgroup.procs"]
+    assert list(tmp_path.iterdir()) == []

@@ -24,6 +24,7 @@ from bacalhau_jupyter.engines.supervised.cgroups.place import (
     own_group,
 )
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.supervised.supervisor.limits.group import make_locked
 from bacalhau_jupyter.lib.text import read_text, write_text
 
 _MARKS = ("trusted.delegate", "user.delegate")
@@ -162,9 +163,11 @@ def _try(directory: Path) -> None:
         The kernel does not let it.
     """
     group = directory / f"{JOB}try-{os.getpid()}"
+    lock = -1
     with subprocess.Popen(["/bin/sh", "-c", "read wait"], stdin=subprocess.PIPE) as process:
         try:
-            group.mkdir(exist_ok=True)
+            # Another node that starts now tidies up what nobody holds.
+            lock = make_locked(str(group))
             write_text(group / "cgroup.procs", str(process.pid))
         except OSError as error:
             raise NotDelegated(f"no process can enter a group in {directory}: {error.strerror}") from None
@@ -172,6 +175,8 @@ def _try(directory: Path) -> None:
             process.kill()
             process.wait()
             remove(group)
+            if lock >= 0:
+                os.close(lock)
 
 
 def remove(group: Path) -> None:

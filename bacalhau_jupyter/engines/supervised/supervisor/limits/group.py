@@ -33,7 +33,7 @@ class Group:
     def __init__(self, path: str, settings: list[tuple[str, str]]) -> None:
         self.path = path
         self.memory = next((int(value) for name, value in settings if name == "memory.max"), 0)
-        self._lock = self._make()
+        self._lock = make_locked(path)
         try:
             for name, value in settings:
                 try:
@@ -45,22 +45,6 @@ class Group:
         except BaseException:
             self.remove()
             raise
-
-    def _make(self) -> int:
-        while True:
-            if os.access(self.path, os.F_OK):
-                os.rmdir(self.path)  # noqa: PTH106 - pathlib is too slow to import here
-            os.mkdir(self.path, 0o755)  # noqa: PTH102
-            lock = -1
-            try:
-                lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                fcntl.flock(lock, fcntl.LOCK_SH)
-                if os.fstat(lock).st_ino == os.stat(self.path).st_ino:  # noqa: PTH116
-                    return lock
-            except FileNotFoundError:
-                pass  # another node tidied up before the lock was taken
-            if lock >= 0:
-                os.close(lock)
 
     def _write(self, name: str, value: str) -> None:
         opened = os.open(f"{self.path}/{name}", os.O_WRONLY | os.O_CLOEXEC)
@@ -100,3 +84,27 @@ class Group:
             return
         finally:
             os.close(self._lock)
+
+
+def make_locked(path: str) -> int:
+    """Make a group, empty, and return the lock that keeps other nodes from tidying it up.
+
+    Raises
+    ------
+    OSError
+        It can't be made.
+    """
+    while True:
+        if os.access(path, os.F_OK):
+            os.rmdir(path)  # noqa: PTH106 - pathlib is too slow to import here
+        os.mkdir(path, 0o755)  # noqa: PTH102
+        lock = -1
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if os.fstat(lock).st_ino == os.stat(path).st_ino:  # noqa: PTH116
+                return lock
+        except FileNotFoundError:
+            pass  # another node tidied up before the lock was taken
+        if lock >= 0:
+            os.close(lock)
