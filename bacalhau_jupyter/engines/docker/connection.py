@@ -109,13 +109,17 @@ class Connection:
         if link is not None and not link.status.is_ready:
             problem = link.status.problem or f"host {link.name} is being connected"
             return Availability(available=False, problem=problem, may_change=True)
+        known = self._daemon
         try:
             connected = await asyncio.wrap_future(in_thread(self._connect, _close_unwanted))
         except (NoEngine, ConfigurationError, NetworkFailure) as problem:
             if isinstance(problem, NoEngine | NetworkFailure):
                 self.gate.broke(problem)
             return Availability(available=False, problem=str(problem), may_change=True)
-        if connected is not None:
+        if self._daemon is not known:
+            # Another probe has found it meanwhile, and jobs use what that one knows of it.
+            _close_unwanted(connected)
+        elif connected is not None:
             self._use(*connected)
         return Availability(available=True, runtime=self.runtime)
 
