@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.whole import or_undone, whole
 from bacalhau_jupyter.lib.trees import walk
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.jobs.spec import InputSource
@@ -73,7 +74,7 @@ class UrlArchiveSource:
 
     @staticmethod
     async def _entries(path: Path) -> Sequence[ResultEntry]:
-        archive = await asyncio.to_thread(_opened, path)
+        archive = await _open(path)
         try:
             return await ArchiveReader(archive).entries()
         finally:
@@ -94,12 +95,12 @@ class UrlArchiveSource:
         stored = await self._links.stored(url)
         part = request.directory / "download.part"
         place = request.directory / "unpacked"
-        await asyncio.to_thread(place.mkdir)
+        await whole(place.mkdir)
         try:
             if stored is None:
                 await self._links.download(url, part, request)
                 request.progress(Reading("unpacking", 0))
-            archive = await asyncio.to_thread(_opened, part if stored is None else stored.path)
+            archive = await _open(part if stored is None else stored.path)
             reader = ArchiveReader(archive, name="the input's archive", close=archive.close)
             try:
                 leave_out = str(request.input.source.param("LeaveOut", ""))
@@ -108,7 +109,7 @@ class UrlArchiveSource:
             finally:
                 await reader.close()
             content = request.directory / "content"
-            await asyncio.to_thread(_settle, place / path if path else place, content)
+            await whole(_settle, place / path if path else place, content)
         except OSError as error:
             raise io_failure(error, "write", place, COMPONENT) from error
         finally:
@@ -126,6 +127,10 @@ def _path(input_source: InputSource) -> str:
     if not isinstance(text, str):
         raise BadRequest("the Path of an archive is text")
     return safe_name(from_wire(text))
+
+
+async def _open(path: Path) -> OpenFileRanges | HeldArchive:
+    return await or_undone(lambda archive: archive.release(), _opened, path)
 
 
 def _opened(path: Path) -> OpenFileRanges | HeldArchive:

@@ -12,6 +12,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bacalhau_jupyter.lib.threads.whole import whole
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.spec import InputSource
@@ -79,7 +80,7 @@ class UrlDownloadSource:
             return await _taken(stored, part, request, url)
         result = await self._links.download(url, part, request)
         directory = request.directory / "content"
-        await asyncio.to_thread(_move_in, part, directory, result.filename)
+        await whole(_move_in, part, directory, result.filename)
         request.progress(Reading("downloading", result.bytes, result.bytes, 1, 1))
         brought = _identity(url, result.etag) or f"urldownload\n{url}\n"
         return _mount(request, directory, result.filename, brought)
@@ -102,7 +103,7 @@ async def _taken(stored: StoredFile, part: Path, request: FetchRequest, url: str
         )
     except OSError as error:
         raise io_failure(error, "write", part, COMPONENT) from error
-    await asyncio.to_thread(_move_in, part, directory, name)
+    await whole(_move_in, part, directory, name)
     size = (await asyncio.to_thread((directory / name).stat)).st_size
     request.progress(Reading("downloading", size, size, 1, 1))
     return _mount(request, directory, name, f"urldownload\n{url}\n")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import tarfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -19,12 +23,17 @@ from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions, StoredFile
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.plugins.source import FetchRequest, identity_of
+from bacalhau_jupyter.sources import archive as archive_module
+from bacalhau_jupyter.sources import url as url_module
 from bacalhau_jupyter.sources.archive import UrlArchiveSource
 from bacalhau_jupyter.sources.url import UrlDownloadSource
+from bacalhau_jupyter.transfer.archive.held import HeldArchive, open_archive
 from bacalhau_jupyter.transfer.archive.keeping import MIN_SIZE, pack_result
 from bacalhau_jupyter.transfer.archive.packing import pack_into
+from bacalhau_jupyter.transfer.archive.ranges import OpenFileRanges
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack
 from tests.services.node import TEST_SERVERS
+from tests.services.waiting import until
 from tests.transfer.helpers import names, tree
 
 OWN = "http://node.example/own"
@@ -92,12 +101,20 @@ async def serve() -> AsyncIterator[Callable[[bytes], Any]]:
         await server.close()
 
 
-def make(tmp_path: Path, archive: Path | None = None) -> UrlArchiveSource:
+def maker_options(tmp_path: Path, archive: Path | None = None) -> PluginOptions:
     def stored(url: str) -> StoredFile | None:
         return StoredFile(archive, "own.tar.gz", "own") if archive is not None and url == OWN else None
 
     keys = {"Compute.AllowListedAddresses": list(TEST_SERVERS)}
-    return UrlArchiveSource(PluginOptions(node_id="n-1", data_dir=tmp_path, settings=keys.get, stored=stored))
+    return PluginOptions(node_id="n-1", data_dir=tmp_path, settings=keys.get, stored=stored)
+
+
+def make(tmp_path: Path, archive: Path | None = None) -> UrlArchiveSource:
+    return UrlArchiveSource(maker_options(tmp_path, archive))
+
+
+def open_files() -> list[str]:
+    return [each.path for each in psutil.Process().open_files()]
 
 
 def source(url: str, **params: Any) -> InputSource:
@@ -232,3 +249,62 @@ async def test_the_archive_itself_is_put_together_for_a_job_that_wants_it(
     assert mount.path.stat().st_size == await downloads.size(Execution(), asked_for)
     await unpack(mount.path, tmp_path / "out")
     assert (tmp_path / "out/outputs/big.bin").read_bytes() == (held / "0").read_bytes()
+
+
+async def test_a_result_that_is_opened_as_its_reader_is_cancelled_does_not_stay_open(
+    tmp_path: Path, held: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_open, may_go_on = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> OpenFileRanges | HeldArchive:
+        opened = open_archive(path)
+        is_open.set()
+        assert may_go_on.wait(60)
+        return opened
+
+    def in_use() -> list[str]:
+        return [place for place in open_files() if place.startswith(str(held))]
+
+    monkeypatch.setattr(archive_module, "open_archive", slow)
+    asking = asyncio.create_task(make(tmp_path, held).size(Execution(), source(OWN)))
+    await until(is_open.is_set)
+    assert in_use()
+    asking.cancel()
+    asyncio.get_running_loop().call_later(0.05, may_go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not in_use()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "kind"), [(archive_module, "_settle", "urlArchive"), (url_module, "_move_in", "url")]
+)
+async def test_a_fetch_that_is_cancelled_moves_nothing_any_more(
+    module: ModuleType,
+    name: str,
+    kind: str,
+    tmp_path: Path,
+    place: Path,
+    archive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_moving, may_go_on, has_moved = threading.Event(), threading.Event(), threading.Event()
+    move = getattr(module, name)
+
+    def slow(*arguments: object) -> None:
+        is_moving.set()
+        assert may_go_on.wait(60)
+        move(*arguments)
+        has_moved.set()
+
+    monkeypatch.setattr(module, name, slow)
+    asked_for, maker = source(OWN), make(tmp_path, archive)
+    fetcher = maker if kind == "urlArchive" else UrlDownloadSource(maker_options(tmp_path, archive))
+    fetching = asyncio.create_task(fetcher.fetch(FetchRequest(Execution(), asked_for, place)))
+    await until(is_moving.is_set)
+    fetching.cancel()
+    asyncio.get_running_loop().call_later(0.05, may_go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    # Who asked for it removes the directory now.
+    assert has_moved.is_set()

@@ -86,6 +86,10 @@ class OpenFileRanges:
 
     async def close(self) -> None:
         """Close the file."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the file, without an event loop."""
         self._file.close()
 
 
