@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +12,12 @@ import pytest
 
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.build import process
-from bacalhau_jupyter.config.election import read_record
 from tests.browser.conftest import built_labextension, lab_page
 from tests.browser.lab import LabServer, start_lab
 from tests.browser.panel import open_panel, row
 from tests.services.common import wait_until
 from tests.services.fixtures import service_or_skip
-from tests.services.node import ServedNode, start_node
+from tests.services.node import ServedNode, end_node_of, start_node
 from tests.services.ports import free_port
 from tests.services.waiting import found, held, let_go
 
@@ -44,10 +41,8 @@ def own(tmp_path: Path) -> Iterator[tuple[LabServer, Client, ServedNode]]:
     finally:
         client.close()
         server.stop()
-        if node.process.poll() is None:
-            node.stop()
-        elif record := read_record(node.repo):  # the one that the extension started in its place
-            os.kill(record.pid, signal.SIGTERM)
+        node.stop()
+        end_node_of(node.repo)  # the one that the extension started in its place
 
 
 def test_the_panel_continues_after_the_jupyter_server_was_restarted(

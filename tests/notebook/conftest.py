@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
-from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.config.repo import Repo
+from tests.services.node import end_node_of
 
 REPLY_S = 120
 PATIENT = (
@@ -131,12 +131,7 @@ class Kernel:
         """End the kernel, then the node its magics started."""
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
-        record = read_record(self.repo)
-        if record is not None:
-            os.kill(record.pid, signal.SIGTERM)
-            deadline = time.monotonic() + 60
-            while read_record(self.repo) is not None and time.monotonic() < deadline:
-                time.sleep(0.05)
+        end_node_of(self.repo)
 
 
 @pytest.fixture(scope="module")

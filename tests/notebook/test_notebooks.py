@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +10,10 @@ import nbclient
 import nbformat
 import pytest
 
-from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.config.repo import Repo
 from tests.packages.wheels import Index, make_wheel, serving
 from tests.services.far_host import FarHost
+from tests.services.node import end_node_of
 from tests.services.s3 import S3Server
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -31,12 +29,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo]:
     made = Repo.open(tmp_path / "repo")
     monkeypatch.setenv("BACALHAU_DIR", str(made.path))
     yield made
-    record = read_record(made)
-    if record is not None:
-        os.kill(record.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 60
-        while read_record(made) is not None and time.monotonic() < deadline:
-            time.sleep(0.05)
+    end_node_of(made)
 
 
 def run(name: str) -> str:

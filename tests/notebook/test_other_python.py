@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -16,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.client.client import Client
-from bacalhau_jupyter.config.election import read_record
 from tests.client.notebooks.test_notebooks import cell, notebook
-from tests.services.common import is_root, open_way, wait_until
-from tests.services.node import ROOT, ServedNode, start_node
+from tests.services.common import is_root, open_way
+from tests.services.node import ROOT, ServedNode, end_node_of, start_node
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -110,10 +108,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
     finally:
         served.stop()
         # One test kills that node; a cell has then started another one.
-        record = read_record(served.repo)
-        if record is not None and record.pid != served.process.pid:
-            os.kill(record.pid, signal.SIGTERM)
-            assert wait_until(lambda: read_record(served.repo) is None, timeout_s=60)
+        end_node_of(served.repo)
 
 
 def test_what_the_kernel_imports_the_job_imports_and_the_kernel_registers_once(other: Other) -> None:

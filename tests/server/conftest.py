@@ -255,9 +255,16 @@ def own_node(clean_environment: Path) -> Iterator[Repo]:
     """The repo directory of a node that the test starts by whatever way; the node is gone afterwards."""
     repo = Repo(clean_environment)
     yield repo
+    kill_nodes_of(repo)
+
+
+def kill_nodes_of(repo: Repo) -> None:
+    """End the node processes of a repo directory."""
     for process in nodes_of(repo):
-        process.kill()
-        process.wait(60)
+        # Without its users a node ends by itself, perhaps at this very moment.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+            process.wait(60)
 
 
 def nodes_of(repo: Repo) -> list[psutil.Process]:

@@ -17,7 +17,7 @@ import pytest
 
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.server.handlers.base import PERSON
-from tests.server.conftest import TOKEN, Jupyter, nodes_of
+from tests.server.conftest import TOKEN, Jupyter, kill_nodes_of
 from tests.server.test_app import noop
 
 JOBS = "/bacalhau/api/v1/orchestrator/jobs"
@@ -106,9 +106,7 @@ async def jupyter_process(directory: Path, port: int) -> AsyncIterator[asyncio.s
         if process.returncode is None:
             process.terminate()
             await asyncio.wait_for(process.wait(), 60)
-        for left in nodes_of(repo):
-            left.kill()
-            left.wait(60)
+        kill_nodes_of(repo)
         shutil.rmtree(repo.path, ignore_errors=True)
 
 

@@ -6,6 +6,7 @@ root.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -99,6 +100,23 @@ class ServedNode:
     def tail(self, lines: int = 20) -> str:
         """Return the last lines that it printed."""
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
+
+
+def end_node_of(repo: Repo) -> None:
+    """End the node of a repo directory, whoever has started it; harmless where there is none.
+
+    Raises
+    ------
+    AssertionError
+        It did not stop in time.
+    """
+    record = read_record(repo)
+    if record is not None:
+        # Without its users it ends by itself, perhaps at this very moment.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGTERM)
+        ended = wait_until(lambda: read_record(repo) is None, timeout_s=STOP_TIMEOUT_S)
+        assert ended, f"the node of {repo.path} did not stop"
 
 
 NO_PROCESS = -1

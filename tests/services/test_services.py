@@ -8,15 +8,19 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
+import psutil
 import pytest
 
+from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
-from tests.services import docker_engine, leaks
+from tests.server import conftest as server
+from tests.services import docker_engine, leaks, node
 from tests.services.common import ServiceUnavailableError, process_start, run
 from tests.services.fixtures import service_or_skip
 from tests.services.http_server import BadHttpServer
@@ -168,3 +172,27 @@ def test_only_the_engine_that_we_recorded_is_ended(monkeypatch: pytest.MonkeyPat
     finally:
         bystander.kill()
         bystander.wait()
+
+
+@pytest.fixture
+def gone() -> psutil.Process:
+    """A process that was seen, and has ended since."""
+    command = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        return psutil.Process(process.pid)
+
+
+def test_a_node_that_ends_by_itself_before_it_is_asked_to_is_no_fault(
+    gone: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [SimpleNamespace(pid=gone.pid), None]
+    monkeypatch.setattr(node, "read_record", lambda repo: seen.pop(0))
+    node.end_node_of(Repo(tmp_path))
+    assert seen == []
+
+
+def test_a_node_that_ends_by_itself_before_it_is_killed_is_no_fault(
+    gone: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "nodes_of", lambda repo: [gone])
+    server.kill_nodes_of(Repo(tmp_path))
