@@ -24,7 +24,14 @@ import pytest
 import trustme
 
 from tests.services import docker_engine, far_users, images, leaks
-from tests.services.common import ServiceUnavailableError, cache_dir, is_root, run, wait_until
+from tests.services.common import (
+    ServiceUnavailableError,
+    cache_dir,
+    is_root,
+    process_start,
+    run,
+    wait_until,
+)
 from tests.services.fixtures import service_or_skip
 
 PROGRAMS = ("dockerd", "sshd", "ssh", "ssh-keygen", "setpriv", "unshare", "nsenter", "ip", "iptables")
@@ -172,6 +179,10 @@ class FarHost:
             return
         process.kill()
         process.wait()
+        # What runs there ends only then, and would still hold its files when the next engine starts over them.
+        gone = wait_until(lambda: process_start(self._init_pid) is None, timeout_s=CALL_TIMEOUT_S)
+        assert gone, f"{self.name} is still on"
+        self._init_pid = 0
         with contextlib.suppress(ServiceUnavailableError):
             run(["ip", "link", "del", self._veth], timeout_s=CALL_TIMEOUT_S)
         self._is_cut = False

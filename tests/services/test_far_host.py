@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.services import docker_engine
-from tests.services.common import ServiceUnavailableError, run, wait_until
+from tests.services import far_host as far
+from tests.services.common import ServiceUnavailableError, process_start, run, wait_until
 from tests.services.far_host import FarHost
 from tests.services.far_users import Way
 
@@ -83,6 +85,22 @@ def test_it_stays_on_after_the_thread_that_switched_it_on(far_host: FarHost) -> 
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=1)
     assert far_host.shell("hostname").strip() == far_host.name
+
+
+def test_all_that_runs_there_has_ended_when_it_is_off(
+    far_host: FarHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init, alive = far_host._init_pid, []
+
+    def look(*command: Any, **named: Any) -> str:
+        alive.append(process_start(init))
+        return run(*command, **named)
+
+    # The end of so many takes a moment.
+    far_host.shell("for i in $(seq 200); do sleep 600 >/dev/null 2>&1 & done")
+    monkeypatch.setattr(far, "run", look)
+    far_host.kill()
+    assert alive == [None]
 
 
 def test_its_engine_can_be_stopped_while_it_stays(far_host: FarHost, tmp_path: Path) -> None:
