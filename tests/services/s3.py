@@ -249,6 +249,7 @@ class CuttingProxy:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         TRUSTED.append(self.url)
         self._open: list[socket.socket] = []
+        self._is_closed = False
         self._threads = [threading.Thread(target=self._accept, name="cutting-proxy")]
         self._threads[0].start()
 
@@ -256,6 +257,7 @@ class CuttingProxy:
         """Close every connection and wait for the threads."""
         _hang_up(self._listener)
         with self._lock:
+            self._is_closed = True
             for connection in self._open:
                 _hang_up(connection)
         for thread in self._threads:
@@ -269,6 +271,11 @@ class CuttingProxy:
             except OSError:
                 return
             with self._lock:
+                # One that came as it was closed would be left, and waited for.
+                if self._is_closed:
+                    _hang_up(near)
+                    _hang_up(far)
+                    return
                 self._open += [near, far]
             for pump in (self._requests, self._answers):
                 thread = threading.Thread(target=pump, args=(near, far), name="cutting-proxy")

@@ -21,10 +21,11 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from tests.server import conftest as server
 from tests.services import docker_engine, leaks, node
-from tests.services.common import ServiceUnavailableError, process_start, run
+from tests.services.common import ServiceUnavailableError, process_start, run, wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.http_server import BadHttpServer
 from tests.services.registry import Registry
+from tests.services.s3 import CuttingProxy
 
 
 def fetch(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
@@ -196,3 +197,28 @@ def test_a_node_that_ends_by_itself_before_it_is_killed_is_no_fault(
 ) -> None:
     monkeypatch.setattr(server, "nodes_of", lambda repo: [gone])
     server.kill_nodes_of(Repo(tmp_path))
+
+
+def test_a_proxy_hangs_up_on_who_connects_while_it_is_closed(
+    no_leaks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = socket.create_connection
+    connects, goes_on = threading.Event(), threading.Event()
+
+    def slowly(*address: Any, **named: Any) -> socket.socket:
+        connects.set()
+        assert goes_on.wait(60)
+        return connect(*address, **named)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        proxy = CuttingProxy(server.getsockname()[1], after=0, cuts=0)
+        monkeypatch.setattr(socket, "create_connection", slowly)
+        with connect(("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=60) as client:
+            assert connects.wait(60)
+            closing = threading.Thread(target=proxy.close)
+            closing.start()
+            assert wait_until(lambda: proxy._is_closed, timeout_s=60)
+            goes_on.set()
+            assert client.recv(1) == b""
+            closing.join(60)
+            assert len(proxy._threads) == 1, "nothing waits for what it might send"
