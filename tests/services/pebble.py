@@ -16,7 +16,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.services.common import ServiceUnavailableError, end_process, wait_until
+from tests.services.common import (
+    ServiceUnavailableError,
+    accepts_connections,
+    end_process,
+    wait_until,
+)
 from tests.services.fixtures import service_or_skip
 from tests.services.go_build import built, built_here
 from tests.services.ports import free_port
@@ -29,6 +34,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 NONCE_REJECTIONS = 20
 """Of a hundred good nonces, how many it refuses."""
+_QUESTION = b"\0\1\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1"
+"""In the words of DNS: which address has the name a?"""
 LIFETIMES_S = {"default": 90 * 86400, "short": 120}
 """Its profiles."""
 
@@ -52,7 +59,7 @@ class Pebble:
             for name in ("pebble", "pebble-challtestsrv")
         ]
         api, management, self.tls_port, self.http_port, dns, dns_management = (free_port() for _ in range(6))
-        self._address = ("127.0.0.1", api)
+        self._listeners, self._names = (api, management), ("127.0.0.1", dns)
         self.directory_url = f"https://127.0.0.1:{api}/dir"
         self._root_url = f"https://127.0.0.1:{management}/roots/0"
         authority = trustme.CA()
@@ -97,7 +104,10 @@ class Pebble:
                         command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
                     )
                 )
-        started = wait_until(lambda: self._ended() or self._answers(), timeout_s=START_TIMEOUT_S)
+        # One may be up before the others, and a name that is not found makes an order invalid.
+        started = wait_until(
+            lambda: self._ended() or (self._answers() and self._finds_names()), timeout_s=START_TIMEOUT_S
+        )
         if not started or self._ended():
             self.close()
             words = self.log().strip().splitlines()
@@ -131,11 +141,17 @@ class Pebble:
         return any(process.poll() is not None for process in self._processes)
 
     def _answers(self) -> bool:
-        try:
-            socket.create_connection(self._address, timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return all(accepts_connections("127.0.0.1", port) for port in self._listeners)
+
+    def _finds_names(self) -> bool:
+        with socket.socket(type=socket.SOCK_DGRAM) as asking:
+            asking.settimeout(1)
+            try:
+                asking.connect(self._names)
+                asking.send(_QUESTION)
+                return bool(asking.recv(512))
+            except OSError:
+                return False
 
 
 class OfficialFolder:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from tests.server import conftest as server
-from tests.services import docker_engine, leaks, node
+from tests.services import docker_engine, leaks, node, pebble
 from tests.services.common import ServiceUnavailableError, process_start, run, wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.http_server import BadHttpServer
@@ -222,3 +223,38 @@ def test_a_proxy_hangs_up_on_who_connects_while_it_is_closed(
             assert client.recv(1) == b""
             closing.join(60)
             assert len(proxy._threads) == 1, "nothing waits for what it might send"
+
+
+ORDERS_SERVER = """
+import json, pathlib, socket, sys, threading
+config = json.loads(pathlib.Path(sys.argv[2]).read_text())["pebble"]
+ports = [int(config[key].rpartition(":")[2]) for key in ("listenAddress", "managementListenAddress")]
+servers = [socket.create_server(("127.0.0.1", port)) for port in ports]
+place.joinpath("listens").touch()
+threading.Event().wait()
+"""
+NAMES_SERVER = """
+import socket, sys, time
+while not place.joinpath("go").exists(): time.sleep(0.02)
+with socket.socket(type=socket.SOCK_DGRAM) as server:
+    server.bind(("127.0.0.1", int(sys.argv[2].rpartition(":")[2])))
+    while True: server.sendto(*server.recvfrom(512))
+"""
+
+
+def test_the_acme_server_is_up_when_names_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, code in {"pebble": ORDERS_SERVER, "pebble-challtestsrv": NAMES_SERVER}.items():
+        program = tmp_path / name
+        program.write_text(
+            f"#!{sys.executable}\nimport pathlib\nplace = pathlib.Path({str(tmp_path)!r})\n{code}"
+        )
+        program.chmod(0o755)
+    monkeypatch.setattr(pebble, "built", lambda name, **named: tmp_path / name)
+    with ThreadPoolExecutor(1) as thread:
+        starting = thread.submit(pebble.Pebble, tmp_path)
+        try:
+            assert wait_until((tmp_path / "listens").exists, timeout_s=60)
+            assert not wait_until(starting.done, timeout_s=0.5)
+        finally:
+            (tmp_path / "go").touch()
+            starting.result(60).close()
