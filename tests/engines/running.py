@@ -16,6 +16,8 @@ from bacalhau_jupyter.plugins.engine import Engine, Outcome, RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
 
 WAIT_S = 60.0
+LIMITS_S = (1.0, 4.0, 30.0)
+"""One after the other, for a job that is to be up when its time is over: a busy machine may miss the first."""
 OUTPUTS = (("outputs", "/outputs"),)
 
 

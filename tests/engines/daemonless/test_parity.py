@@ -18,6 +18,7 @@ from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.daemonless.bench import Bench
+from tests.engines.running import LIMITS_S
 from tests.services.images import BUSYBOX
 from tests.services.waiting import until
 
@@ -339,8 +340,14 @@ async def test_the_time_out_is_the_runtimes_own(image_bench: Bench) -> None:
 async def test_at_its_time_out_an_image_is_asked_by_its_own_signal(image_bench: Bench) -> None:
     image = image_bench.define(ImageConfig("amd64", "linux", stop_signal="SIGUSR1"))
     script = "trap 'echo asked; exit 5' USR1; while :; do sleep 0.1; done"
-    ran = await image_bench.run({"Image": image, "Entrypoint": ["/bin/sh", "-c", script]}, timeout_s=1.0)
-    assert (ran.outcome.reason, ran.stdout) == (EndReason.TIMEOUT, "asked\n")
+    for limit_s in LIMITS_S:
+        params = {"Image": image, "Entrypoint": ["/bin/sh", "-c", script]}
+        ran = await image_bench.run(params, timeout_s=limit_s)
+        assert ran.outcome.reason is EndReason.TIMEOUT
+        # The signal ends a shell that has set no trap yet.
+        if ran.stdout:
+            break
+    assert ran.stdout == "asked\n"
 
 
 async def test_a_user_other_than_root_prints_to_the_streams_by_name(bench: Bench) -> None:

@@ -19,6 +19,7 @@ from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.attackers import assert_only_unconfined, attacker, unconfined
 from tests.engines.process.bench import SYSTEM_PYTHON, Bench
+from tests.engines.running import LIMITS_S
 from tests.services.common import is_root
 from tests.services.waiting import until
 
@@ -383,13 +384,18 @@ async def test_a_detached_process_does_not_outlive_the_time_out(bench: Bench) ->
     survivors = marked(marker)
     assert survivors
     for survivor in survivors:
-        survivor.kill()
+        # The one that has detached the other may have been seen at its end.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            survivor.kill()
     await until(lambda: not marked(marker))
 
-    result = await bench.python(ESCAPE, "outputs/beats", marker, timeout_s=4.0)
-    assert result.outcome.reason is EndReason.TIMEOUT
-    assert result.outcome.error is not None
-    beats_then = len(result.text("beats"))
+    for limit_s in LIMITS_S:
+        result = await bench.python(ESCAPE, "outputs/beats", marker, timeout_s=limit_s)
+        assert result.outcome.reason is EndReason.TIMEOUT
+        assert result.outcome.error is not None
+        beats_then = len(result.text("beats")) if (result.outputs / "beats").exists() else 0
+        if beats_then > 3:
+            break
     assert beats_then > 3
     assert marked(marker) == []
     assert len(result.text("beats")) == beats_then
@@ -405,8 +411,12 @@ async def test_a_process_left_behind_ends_with_its_job(bench: Bench) -> None:
 
 async def test_a_job_that_ignores_polite_signals_ends_anyway(bench: Bench) -> None:
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(100)"
-    result = await bench.python(code, timeout_s=4.0)
-    assert (result.outcome.reason, result.stdout) == (EndReason.TIMEOUT, "up\n")
+    for limit_s in LIMITS_S:
+        result = await bench.python(code, timeout_s=limit_s)
+        assert result.outcome.reason is EndReason.TIMEOUT
+        if result.stdout:
+            break
+    assert result.stdout == "up\n"
     assert result.outcome.exit_code == 137
 
 
