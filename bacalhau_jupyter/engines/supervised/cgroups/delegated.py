@@ -9,6 +9,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +51,18 @@ class Delegated:
 NOTHING = Delegated(None)
 
 
-@functools.cache
+_preparing = threading.Lock()
+"""Engines ask at the same time, each in a thread: they try one group."""
+
+
 def of_this_node() -> Delegated:
     """Return the group of this process, made ready for jobs."""
+    with _preparing:
+        return _prepared()
+
+
+@functools.cache
+def _prepared() -> Delegated:
     return prepare(Path("/"))
 
 

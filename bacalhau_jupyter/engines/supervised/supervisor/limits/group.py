@@ -95,16 +95,16 @@ def make_locked(path: str) -> int:
         It can't be made.
     """
     while True:
-        if os.access(path, os.F_OK):
-            os.rmdir(path)  # noqa: PTH106 - pathlib is too slow to import here
-        os.mkdir(path, 0o755)  # noqa: PTH102
         lock = -1
         try:
+            if os.access(path, os.F_OK):
+                os.rmdir(path)  # noqa: PTH106 - pathlib is too slow to import here
+            os.mkdir(path, 0o755)  # noqa: PTH102
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_SH)
             if os.fstat(lock).st_ino == os.stat(path).st_ino:  # noqa: PTH116
                 return lock
         except FileNotFoundError:
-            pass  # another node tidied up before the lock was taken
+            pass  # another node tidied up: what was left there, or this one before the lock was taken
         if lock >= 0:
             os.close(lock)
