@@ -25,7 +25,8 @@ from bacalhau_jupyter.models.jobs.units import format_resources, resources_of
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import Bid, Progress, no_progress
 from bacalhau_jupyter.plugins.engine import Engine, TellingEngine
-from bacalhau_jupyter.plugins.source import LocatingSource
+from bacalhau_jupyter.plugins.publisher import Publisher
+from bacalhau_jupyter.plugins.source import LocatingSource, Source
 
 T = TypeVar("T")
 
@@ -104,6 +105,7 @@ class Bidder:
         return "" if availability.available or link_of(engine) is None else availability.problem
 
     async def _decide(self, execution: Execution, job: Job, progress: Progress) -> BidMade | BidRefused:
+        await self._plugins.answered(self._needed(job.task))
         reasons = self._semantic(job)
         if not reasons and self._full is not None and (reason := await self._full()):
             reasons = [reason]
@@ -119,6 +121,12 @@ class Bidder:
         made = await self._reserve(execution, job.task)
         notes = tuple(bid.note for bid in bids if bid.note)
         return replace(made, notes=notes) if isinstance(made, BidMade) and notes else made
+
+    def _needed(self, task: Task) -> list[Engine | Source | Publisher | None]:
+        """Return the plug-ins that a task needs; None for what this node does not have."""
+        sources = [self._plugins.source(item.source.type) for item in task.input_sources]
+        publisher = None if task.publisher.is_empty else self._plugins.publisher(task.publisher.type)
+        return [self._plugins.engine(task.engine.type), *sources, publisher]
 
     def _semantic(self, job: Job) -> list[str]:
         """Rules that only read the job and what this node has."""

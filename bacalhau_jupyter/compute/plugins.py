@@ -93,6 +93,12 @@ class Plugins:
             await asyncio.wait(local)
         self._at_start = dict(self._availabilities)
 
+    async def answered(self, plugins: Iterable[Engine | Source | Publisher | None]) -> None:
+        """Wait until each of these has said for the first time whether it works here, or its time for that is over."""
+        asked = {self._asked[id(item)] for item in plugins if id(item) in self._asked}
+        if late := [task for task in asked if not task.done()]:
+            await asyncio.wait(late)
+
     async def watch(
         self, timeout_s: float, changed: Callable[[], None], retry_s: tuple[float, float] = RETRY_S
     ) -> None:

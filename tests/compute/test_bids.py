@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bacalhau_jupyter.compute.settings import AdmissionSettings, Locality
+from bacalhau_jupyter.compute.bidder import Bidder
+from bacalhau_jupyter.compute.execution.events import BidMade
+from bacalhau_jupyter.compute.host.capacity import Capacity
+from bacalhau_jupyter.compute.plugins import Plugins
+from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import (
     NetworkConfig,
     NetworkType,
@@ -23,8 +29,9 @@ from bacalhau_jupyter.models.wire.messages import (
     ComputeError,
     RunResult,
 )
-from tests.compute.makers import an_input, an_output, make_execution, make_task
-from tests.compute.peer import Bench, bench
+from bacalhau_jupyter.plugins.contract import Availability
+from tests.compute.makers import STUB, an_input, an_output, make_execution, make_task
+from tests.compute.peer import WAIT_S, Bench, StubPublisher, StubSource, World, WorldEngine, bench
 
 
 @pytest.mark.parametrize(
@@ -292,3 +299,29 @@ async def test_what_taking_a_job_means_is_told_with_the_bid(tmp_path: Path) -> N
         direct_bid = await node.peer.next()
         assert isinstance(direct_bid, BidResult)
         assert [event.message for event in direct_bid.events or ()] == [node.world.bid_note]
+
+
+@pytest.mark.parametrize("late", ["engine", "source", "publisher"])
+async def test_an_offer_waits_for_what_has_not_said_yet_whether_it_works(tmp_path: Path, late: str) -> None:
+    engine, source, publisher = WorldEngine(World()), StubSource(), StubPublisher()
+    plugin: Any = {"engine": engine, "source": source, "publisher": publisher}[late]
+    answer, asked = asyncio.Event(), asyncio.Event()
+
+    async def probe() -> Availability:
+        asked.set()
+        await answer.wait()
+        return Availability(True, "late 1.0")
+
+    plugin.probe = probe
+    plugins = Plugins({"world": engine}, {"fake": source}, {"stub": publisher})
+    await plugins.probe(WAIT_S, patience_s=0.0)
+    settings = ComputeSettings(node_id="n-1", data_dir=tmp_path)
+    bidder = Bidder(settings, plugins, Capacity(Resources(cpu=1, memory=10**9, disk=10**9)))
+    execution = make_execution(make_task("world", input_sources=[an_input()], publisher=STUB))
+    bidding = asyncio.create_task(bidder.evaluate(execution))
+    async with asyncio.timeout(WAIT_S):
+        await asked.wait()
+        assert await asyncio.wait({bidding}, timeout=0.2) == (set(), {bidding})
+        answer.set()
+        assert isinstance(await bidding, BidMade)
+    await plugins.close(WAIT_S)
