@@ -19,7 +19,7 @@ from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.trees import walk
-from bacalhau_jupyter.models.errors import HandshakeRequired
+from bacalhau_jupyter.models.errors import HandshakeRequired, ServiceUnavailable
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
 from bacalhau_jupyter.models.records.execution import Execution
@@ -68,6 +68,7 @@ class Peer:
         self.envelopes: list[Envelope] = []
         self.refuse_messages = 0
         self.refuse_once: set[str] = set()
+        self.refuse_info = 0
         self.heard = asyncio.Condition()
 
     async def serve(self) -> None:
@@ -89,6 +90,9 @@ class Peer:
             return HeartbeatResponse()
         if isinstance(request, ShutdownNoticeRequest):
             return ShutdownNoticeResponse()
+        if self.refuse_info:
+            self.refuse_info -= 1
+            raise ServiceUnavailable("the orchestrator is busy", retryable=True)
         return UpdateNodeInfoResponse(accepted=True)
 
     async def _message(self, node_id: str, envelope: Envelope) -> None:

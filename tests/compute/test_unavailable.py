@@ -151,3 +151,14 @@ async def test_a_machine_of_which_others_took_something_is_asked_again_at_once(t
         assert isinstance(report, ComputeError)
         assert (report.events or [])[0].details[CAPACITY] == "true"
         assert machine.asked_again == 1
+
+
+async def test_news_that_the_orchestrator_did_not_take_is_told_again_with_the_next_heartbeat(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, heartbeat_interval_s=0.1, info_interval_s=3600.0) as node:
+        node.peer.refuse_info = 1
+        node.node.set_unavailable("host gpu1 is paused")
+        requests = await node.peer.hears(UpdateNodeInfoRequest, 2)
+        infos = [it.node_info for it in requests if isinstance(it, UpdateNodeInfoRequest)]
+        assert [it.compute_node_info.unavailable for it in infos] == ["host gpu1 is paused"] * 2

@@ -220,7 +220,12 @@ class OrchestratorLink:
                 await self._heartbeat()
                 if self._news or self._clock.monotonic_ns() - told_at > self._settings.info_interval_s * 1e9:
                     told_at, self._news = self._clock.monotonic_ns(), False
-                    await self._tell_info()
+                    try:
+                        await self._tell_info()
+                    except BacalhauError:
+                        # It is still news: the orchestrator may not have it.
+                        self._news = True
+                        raise
                 failures = 0
             except HandshakeRequired:
                 self._lost.set()
