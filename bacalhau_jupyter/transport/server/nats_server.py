@@ -240,6 +240,8 @@ class NatsServer:
         # Before anybody is let in.
         await self._bouncer.open(self._own_settings(BOUNCER_USER, self._secrets.bouncer))
         await self._responder.open(self._own_settings(DOOR_USER, self._secrets.door))
+        # The server listened before we did: nodes that come back after a crash of it are often earlier.
+        await self._bouncer.dismiss_unheard()
         self._tell(True)
 
     async def _supervise(self, files: ServerFiles) -> None:

@@ -18,6 +18,9 @@ import pytest
 
 from bacalhau_jupyter.lib.clock import process_start
 from bacalhau_jupyter.models.errors import ConfigurationError, Conflict
+from bacalhau_jupyter.transport.nats.settings import NatsSettings
+from bacalhau_jupyter.transport.server.door.loads import question
+from bacalhau_jupyter.transport.server.door.responder import Responder
 from bacalhau_jupyter.transport.server.nats_server import NatsServer
 from tests.services.waiting import until
 from tests.transport.server.conftest import TOKEN, Servers
@@ -132,6 +135,37 @@ async def test_a_server_that_is_killed_is_started_again_where_it_was(servers: Se
     await restarted(server, pid)
     assert server.port == port
     await servers.client(server.url, name="n-1", token=TOKEN)
+
+
+async def test_who_comes_back_before_the_door_is_watched_is_sent_away_at_once(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await servers.started()
+    watch, early = Responder.open, list[asyncio.StreamReader]()
+
+    async def late(responder: Responder, settings: NatsSettings) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        early.append(reader)
+        stack.callback(writer.close)
+        greeting = {"auth_token": TOKEN, "name": "n-early", "verbose": False, "lang": "x", "version": "1"}
+        writer.write(b"CONNECT " + json.dumps(greeting).encode() + b"\r\nPING\r\n")
+        async with asyncio.timeout(PATIENCE_S):
+            while b"n-early" not in await server._bouncer._ask(question(acc="$G"), "PING"):
+                pass
+        await watch(responder, settings)
+
+    with contextlib.ExitStack() as stack:
+        monkeypatch.setattr(Responder, "open", late)
+        pid = server.pid
+        os.kill(pid, signal.SIGKILL)
+        await restarted(server, pid)
+        (reader,) = early
+        async with asyncio.timeout(PATIENCE_S):
+            said = await reader.read()
+        # The server's own verdict comes after its time limit, as a refusal.
+        assert b"-ERR" not in said, said
+        assert said.startswith(b"INFO ")
+    await servers.client(server.url, name="n-early", token=TOKEN)
 
 
 async def test_while_it_is_down_the_state_says_why_and_since_when(servers: Servers) -> None:

@@ -20,7 +20,7 @@ from bacalhau_jupyter.transport.base import DeliveryError
 from bacalhau_jupyter.transport.nats.connection import Connection
 from bacalhau_jupyter.transport.nats.inbox import Inbox, Question
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
-from bacalhau_jupyter.transport.server.door.loads import Count, counts_of, question, too_much
+from bacalhau_jupyter.transport.server.door.loads import Count, counts_of, question, server_of, too_much
 from bacalhau_jupyter.transport.server.door.penalties import Penalties
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ _LISTED = 512
 _ANSWER_S = 10.0
 _NOWHERE = "_INBOX.kicked"
 _SERVER = "the NATS server"
+_ANY_SERVER = "PING"
+_UNDECIDED = "$G"
+"""The server's account of connections that were not let in yet; nobody else is in it."""
 
 
 class Bouncer:
@@ -138,6 +141,20 @@ class Bouncer:
         for client in self.connections_of(node_id):
             await self._kick(client)
 
+    async def dismiss_unheard(self) -> None:
+        """End the connections that wait at the door, so that they come again.
+
+        Who asked before anybody listened gets no answer: the server would keep him for its whole time limit, and then
+        say that he may not come in.
+        """
+        try:
+            answer = await self._ask(question(acc=_UNDECIDED), _ANY_SERVER)
+            self._server = server_of(answer)
+            for each in counts_of(answer)[0]:
+                await self._kick(each.client)
+        except (DeliveryError, TimeoutError) as error:
+            _log.debug("the NATS server can't be asked who waits at its door: %s", error)
+
     async def _kick(self, client: int) -> None:
         self._forget(client)
         if self._connection is not None:
@@ -213,9 +230,9 @@ class Bouncer:
             counts |= {each.client: each for each in listed}
         return list(counts.values())
 
-    async def _ask(self, options: bytes) -> bytes:
+    async def _ask(self, options: bytes, server: str = "") -> bytes:
         assert self._inbox is not None, "it is open"
-        asked = Question(f"$SYS.REQ.SERVER.{self._server}.CONNZ", options, _SERVER)
+        asked = Question(f"$SYS.REQ.SERVER.{server or self._server}.CONNZ", options, _SERVER)
         return await self._inbox.ask(asked, _ANSWER_S)
 
 

@@ -34,6 +34,14 @@ def counts_of(answer: bytes) -> tuple[list[Count], int]:
         return [], 0
 
 
+def server_of(answer: bytes) -> str:
+    """Read the key of the server that answered such a question; empty where it does not say."""
+    try:
+        return str(json.loads(answer)["server"]["id"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
 def too_much(before: Iterable[Count], after: Iterable[Count], passed_s: float) -> list[int]:
     """Return the connections that send more than they may, by two counts."""
     earlier: dict[int, Count] = {each.client: each for each in before}
