@@ -133,7 +133,8 @@ class Connection:
 
     async def _keep(self) -> None:
         delays = backoff(self.settings.reconnect_first_s, self.settings.reconnect_limit_s)
-        while True:
+        # nats-py may swallow the cancellation by which `close` ends this.
+        while self._is_kept():
             self._hurry.clear()
             try:
                 line = await self._connect()
@@ -148,8 +149,9 @@ class Connection:
                 made_ns = self._clock.monotonic_ns()
                 self._tried()
                 try:
-                    await line.lost.wait()
-                    self._went_down(line.reason)
+                    if self._is_kept():
+                        await line.lost.wait()
+                        self._went_down(line.reason)
                 finally:
                     await line.close()
                 if self._clock.monotonic_ns() - made_ns > STEADY_S * 1e9:
@@ -157,6 +159,10 @@ class Connection:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(next(delays)):
                     await self._hurry.wait()
+
+    def _is_kept(self) -> bool:
+        """Whether the task that asks is still the one that keeps the connection."""
+        return self._task is asyncio.current_task()
 
     async def _connect(self) -> Line:
         # nats-py takes 0.2 s to import: a node without a link never does.
