@@ -173,9 +173,11 @@ class LogReader:
         current: Execution | None = execution
         with self._watch.watch(execution.job_id) as changed:
             while query.follow and current is not None and not current.is_terminal:
-                await changed.wait()
+                # It may have ended before anybody watched.
                 changed.clear()
                 current = await self._store.read(lambda c: executions.get(c, execution.id))
+                if current is not None and not current.is_terminal:
+                    await changed.wait()
         if current is not None:
             # What a running one will have printed is all new.
             for frame in _recorded(current, tail=query.tail and execution.is_terminal):

@@ -3,11 +3,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from bacalhau_jupyter.models.errors import NetworkFailure
 from bacalhau_jupyter.models.jobs.spec import Timeouts
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.wire.api import LogFrame
 from bacalhau_jupyter.models.wire.messages import ExecutionLogsRequest
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, LogQuery
+from bacalhau_jupyter.orchestrator.logs import _Source
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
 
@@ -105,3 +109,24 @@ async def test_a_reader_waits_for_an_execution_that_starts_without_a_bid_to_reac
         frames = await read(service, job_id, follow=True)
         assert frames[0].value.line == f"log of {next(iter(peer.offered))}\n"
         assert peer.asked == 3
+
+
+async def test_the_output_of_a_module_that_ends_before_the_reader_watches_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with orchestrator() as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await peer.until(lambda: bool(peer.running))
+        logs = service._parts.logs
+
+        async def late(execution: Execution, query: LogQuery) -> _Source:
+            await peer.finish(execution.id)
+            await ended(service, job_id)
+            return logs._record
+
+        # As for a module at an official node, whose type is read meanwhile.
+        monkeypatch.setattr(logs, "_is_official", lambda node_id: True)
+        monkeypatch.setattr(logs, "_official_source", late)
+        assert [frame.value.line for frame in await read(service, job_id, follow=True)] == ["hi\n"]
