@@ -21,6 +21,7 @@ from bacalhau_jupyter.models.wire.messages import (
     UpdateNodeInfoResponse,
 )
 from bacalhau_jupyter.orchestrator.base import NodeQuery
+from bacalhau_jupyter.orchestrator.membership.members import Member
 from tests.clock import ManualClock
 from tests.orchestrator.support import (
     Peer,
@@ -188,6 +189,34 @@ async def test_a_silent_node_is_disconnected_at_its_deadline_and_its_work_goes_e
         await silent.until(lambda: not silent.running)
         await other.finish(next(iter(other.running)))
         assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+
+
+async def test_a_node_that_is_back_while_another_one_is_given_up_is_not_given_up_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = ManualClock()
+    async with orchestrator(clock=clock) as (service, transport):
+        first, second = Peer(transport, "n-1"), Peer(transport, "n-2")
+        await first.join()
+        await second.join()
+        members = service._parts.nodes._members
+        put, storing, go_on = members.put, asyncio.Event(), asyncio.Event()
+
+        async def slow(member: Member) -> None:
+            if member.state.info.node_id == "n-1":
+                storing.set()
+                await go_on.wait()
+            await put(member)
+
+        monkeypatch.setattr(members, "put", slow)
+        clock.advance(60)
+        service.wake()
+        async with asyncio.timeout(60):
+            await storing.wait()
+        await second.join()
+        go_on.set()
+        await ended(service, (await service.submit(noop_job("a"))).job_id)
+        assert second.offered
 
 
 @pytest.mark.parametrize(

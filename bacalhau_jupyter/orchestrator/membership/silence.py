@@ -63,7 +63,9 @@ class SilenceWatch:
             if deadlines and clock.monotonic_ns() - min(deadlines) > STALL_S * SECOND:
                 self._forgive()
             for node_id, member in list(known.items()):
-                if not member.lost and member.deadline_ns <= clock.monotonic_ns():
+                is_current = known.get(node_id) is member
+                # Another may have been given up meanwhile, and this one back since.
+                if is_current and not member.lost and member.deadline_ns <= clock.monotonic_ns():
                     await self._give_up(node_id, member)
 
     def _forgive(self) -> None:
