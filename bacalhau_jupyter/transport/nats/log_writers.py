@@ -194,6 +194,7 @@ class LogWriters:
     async def _ask(self, heartbeat_subject: str, writers: list[_Writer]) -> None:
         tokens = [writer.opened.stream_id for writer in writers]
         body = encode(frames.StreamHeartbeatRequest(active_stream_ids={self._subject: tokens}))
+        is_sure = is_late = False
         try:
             answer = frames.read(
                 await self._inbox.ask(
@@ -204,16 +205,20 @@ class LogWriters:
         except BadRequest as error:
             _log.warning("the answer to a heartbeat of log streams can't be read: %s", error)
             return
-        except (TimeoutError, DeliveryError):
-            unread = set(tokens)
-            must_be_sure = False
+        except TimeoutError:
+            unread, is_late = set(tokens), True
+        except DeliveryError:
+            unread, is_sure = set(tokens), True
         else:
             unread = {token for each in answer.non_active_stream_ids.values() for token in each}
-            must_be_sure = True
         for writer in writers:
-            # Official orchestrators name living streams, too, for a moment after a new one was opened.
             was_unread, writer.is_unread = writer.is_unread, writer.opened.stream_id in unread
-            if writer.is_unread and (was_unread or writer.opened.window or not must_be_sure):
+            if is_late:
+                # A busy reader reads on, and would wait for ever for a stream whose end it does not hear of.
+                if was_unread:
+                    await self._end(writer, frames.ABNORMAL, "the reader of the logs did not answer")
+            # Official orchestrators name living streams, too, for a moment after a new one was opened.
+            elif writer.is_unread and (was_unread or writer.opened.window or is_sure):
                 await self._end(writer)
 
 
