@@ -63,10 +63,13 @@ class Leases:
         Before the first lease the node waits ``first_lease_s`` at least.
         """
         idle_since: int | None = None
+        seen = self.total
         while True:
             self._changed.clear()
-            # Once more after the question: a client may have taken a lease meanwhile.
-            if self.count or await active_jobs() or self.count:
+            is_used = bool(self.count or await active_jobs())
+            # After the question: a client may have taken a lease meanwhile, or even left again since the last look.
+            is_used, seen = is_used or self.count > 0 or self.total != seen, self.total
+            if is_used:
                 idle_since = None
                 wait_s = _LOOK_S
             else:

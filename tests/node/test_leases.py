@@ -136,3 +136,21 @@ async def test_a_lease_that_is_taken_while_the_jobs_are_counted_keeps_the_node()
         assert not waiting.done()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_the_grace_time_starts_again_with_a_lease_that_is_gone_before_it_is_seen() -> None:
+    node = Node()
+    with node.leases.hold():
+        pass
+    waiting = node.waits(grace_s=30)
+    await node.looks_and_stays()
+    with node.leases.hold():
+        pass
+    node.after(30)
+    await node.looks_and_stays()
+    node.after(0)
+    await node.looks_and_stays()
+    node.after(29)
+    await node.looks_and_stays()
+    node.after(1)
+    await asyncio.wait_for(waiting, WAIT_S)
