@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from bacalhau_jupyter.lib.database import Database
-from bacalhau_jupyter.models.errors import ResourceExhausted
+from bacalhau_jupyter.models.errors import IOFailure, ResourceExhausted
 from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import Timeouts
 from bacalhau_jupyter.models.jobs.units import resources_of
 from bacalhau_jupyter.models.records.history import PRINCIPAL
 from bacalhau_jupyter.models.records.quotas import Quota, Quotas
 from bacalhau_jupyter.orchestrator.base import HistoryQuery
+from bacalhau_jupyter.orchestrator.quotas.queue import Claim, QuotaQueue
+from bacalhau_jupyter.orchestrator.scheduler.allowance import Share
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.store import jobs
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
@@ -81,6 +87,29 @@ async def test_a_job_that_left_its_place_for_want_of_a_node_lets_the_next_one_ru
         await reached(service, small.job_id, in_state(JobStateType.RUNNING))
         explanation = await service.explain(large.job_id, "", lambda _: True, principal=ADA)
         assert explanation.outcome == "waiting"
+
+
+async def test_who_waits_is_woken_also_where_the_first_look_fails() -> None:
+    woken, looks = asyncio.Queue[str](), itertools.count()
+
+    async def read(
+        look: Callable[[sqlite3.Connection], Mapping[str, Sequence[Share]]],
+    ) -> Mapping[str, Sequence[Share]]:
+        if next(looks) == 0:
+            raise IOFailure("the disk did not answer")
+        return {ADA: ()}
+
+    queue = QuotaQueue(
+        Quotas(own={ADA: Quota(jobs=1)}), read, lambda job_id, priority: woken.put_nowait(job_id)
+    )
+    queue.add(noop_job("a", id="j-1"), Claim(ADA, Resources(cpu=0.5)))
+    with pytest.raises(IOFailure):
+        await queue.run()
+    # It is begun again, and nothing has changed since.
+    again = asyncio.create_task(queue.run())
+    async with asyncio.timeout(60):
+        assert await woken.get() == "j-1"
+    again.cancel()
 
 
 async def test_who_waits_still_waits_after_a_restart_and_is_woken_then(tmp_path: Path) -> None:

@@ -90,7 +90,12 @@ class QuotaQueue:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self.walk()
+            try:
+                await self.walk()
+            except BaseException:
+                # What has changed was not looked at.
+                self._changed.set()
+                raise
 
     async def walk(self) -> None:
         """Wake the jobs for which their principal's quota has room now, in order, each once until `freed`."""
