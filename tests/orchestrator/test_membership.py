@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.lib.database import DatabaseError
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, HandshakeRequired, NotFound
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.resources import Resources
@@ -22,6 +25,7 @@ from bacalhau_jupyter.models.wire.messages import (
 )
 from bacalhau_jupyter.orchestrator.base import NodeQuery
 from bacalhau_jupyter.orchestrator.membership.members import Member
+from bacalhau_jupyter.orchestrator.store import executions
 from tests.clock import ManualClock
 from tests.orchestrator.support import (
     Peer,
@@ -33,6 +37,7 @@ from tests.orchestrator.support import (
     reached,
     topics,
 )
+from tests.services.waiting import until
 
 WAIT = Timeouts(queue_timeout=100_000)
 
@@ -189,6 +194,30 @@ async def test_a_silent_node_is_disconnected_at_its_deadline_and_its_work_goes_e
         await silent.until(lambda: not silent.running)
         await other.finish(next(iter(other.running)))
         assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+
+
+async def test_the_work_of_a_lost_node_goes_elsewhere_also_where_it_can_not_be_read_at_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, live_jobs, failed = ManualClock(), executions.live_jobs, threading.Event()
+
+    def failing(connection: sqlite3.Connection, node_id: str) -> list[str]:
+        if not failed.is_set():
+            failed.set()
+            raise DatabaseError("the disk did not answer")
+        return live_jobs(connection, node_id)
+
+    async with orchestrator(clock=clock) as (service, transport):
+        silent, other = Peer(transport, "n-silent", hold=True), Peer(transport, "n-other", hold=True)
+        await silent.join()
+        await service.submit(noop_job("a"))
+        await silent.until(lambda: bool(silent.running))
+        monkeypatch.setattr(executions, "live_jobs", failing)
+        clock.advance(60)
+        service.wake()
+        await until(failed.is_set)
+        await other.join()
+        await other.until(lambda: bool(other.running))
 
 
 async def test_a_node_that_is_back_while_another_one_is_given_up_is_not_given_up_itself(

@@ -12,7 +12,6 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.ids import IdSource
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.telemetry.subject import about
-from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
@@ -173,15 +172,11 @@ class Evaluations:
 
     def node_gone(self, node_id: str) -> None:
         """Look at the jobs that run on a node."""
-        self._spawn(self._look_at_jobs_of(node_id), f"jobs on {node_id}")
+        task = f"looking at the jobs on the lost node {node_id}"
+        self._spawn(self._problems.keep(task, lambda: self._look_at_jobs_of(node_id)), f"jobs on {node_id}")
 
     async def _look_at_jobs_of(self, node_id: str) -> None:
-        try:
-            affected = await self._store.read(lambda c: executions.live_jobs(c, node_id))
-        except BacalhauError as error:
-            _log.error("jobs on the lost node %s can't be read: %s", node_id, error)
-            return
-        for job_id in affected:
+        for job_id in await self._store.read(lambda c: executions.live_jobs(c, node_id)):
             self.broker.enqueue(job_id)
         self.node_joined()
 
