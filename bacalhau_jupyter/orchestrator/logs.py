@@ -165,8 +165,10 @@ class LogReader:
                     return
                 # However long the output is, the node has time for others.
                 pause_s = max(REPEAT_S, 2 * (loop.time() - began))
+                # Not `wait_for`, which drops a cancellation that comes with the change.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), pause_s)
+                    async with asyncio.timeout(pause_s):
+                        await changed.wait()
 
     async def _record(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         """Yield what the record has: official nodes keep no log of modules, and are silent for a minute if asked."""

@@ -14,6 +14,7 @@ from bacalhau_jupyter.orchestrator.base import ExecutionQuery, LogQuery
 from bacalhau_jupyter.orchestrator.logs import _Source
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
+from tests.services.waiting import lasts
 
 
 async def read(service: Orchestrator, job: str, **query: object) -> list[LogFrame]:
@@ -130,3 +131,31 @@ async def test_the_output_of_a_module_that_ends_before_the_reader_watches_is_rea
         monkeypatch.setattr(logs, "_is_official", lambda node_id: True)
         monkeypatch.setattr(logs, "_official_source", late)
         assert [frame.value.line for frame in await read(service, job_id, follow=True)] == ["hi\n"]
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_reader_who_goes_while_the_job_changes_is_gone(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    async with orchestrator() as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await peer.until(lambda: bool(peer.running))
+        logs, has_read = service._parts.logs, asyncio.Event()
+        monkeypatch.setattr(logs, "_is_official", lambda node_id: True)
+
+        async def follow() -> None:
+            async for _ in service.logs(job_id, LogQuery(follow=True)):
+                has_read.set()
+
+        reading = asyncio.create_task(follow())
+        async with asyncio.timeout(60):
+            await has_read.wait()
+        # It waits for the next look at what an official node has.
+        await lasts(0.1)
+        logs._watch.changed(job_id)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        assert await asyncio.wait([reading], timeout=60) == ({reading}, set())
