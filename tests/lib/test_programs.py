@@ -6,6 +6,7 @@ import asyncio
 import os
 import pathlib
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +112,18 @@ async def test_an_answer_is_bounded_and_the_program_gone_after_its_time() -> Non
     assert (done.status, len(done.stdout), done.stderr) == (0, MOST_BYTES, "in")
     with pytest.raises(TimeoutError):
         await call(["sh", "-c", "yes & yes >&2"], PATH, timeout_s=0.2)
+
+
+async def test_what_a_program_left_behind_ends_with_the_question(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    asking = asyncio.create_task(call(["sh", "-c", f"sleep 600 & echo $$ $! > {left}"], PATH, timeout_s=600))
+    await until(lambda: left.exists() and left.read_text().endswith("\n"))
+    leader, child = map(int, left.read_text().split())
+    await until(lambda: not is_running(leader))
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await until(lambda: not is_running(child))
 
 
 class Processor:

@@ -91,8 +91,15 @@ class State:
             There is one already.
         """
         self.path.mkdir(mode=0o700)
-        lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # It gets its name when it is locked: who looks whether somebody works on it takes it for an instant.
+        nameless = self.path / "lock.new"
+        lock = os.open(nameless, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            nameless.rename(self._lock)
+        except BaseException:
+            os.close(lock)
+            raise
         return lock
 
     def is_alive(self) -> bool:

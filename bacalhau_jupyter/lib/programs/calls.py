@@ -63,7 +63,7 @@ async def end(process: asyncio.subprocess.Process, grace_s: float = 0.0, *, is_g
     Parameters
     ----------
     is_group
-        It leads a process group, which is killed with it.
+        It leads a process group, which is killed with it; also where it has ended, and the others hold its pipes.
     """
     try:
         if process.returncode is None and grace_s:
@@ -73,14 +73,19 @@ async def end(process: asyncio.subprocess.Process, grace_s: float = 0.0, *, is_g
                 async with asyncio.timeout(grace_s):
                     await exited(process)
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                if is_group:
-                    os.killpg(process.pid, signal.SIGKILL)
-                else:
-                    process.kill()
-        # What it has started may still hold its pipes, too; asyncio would wait for their end.
-        _close_pipes(process)
+        pipes = _open_pipes(process)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if is_group and (process.returncode is None or pipes):
+                os.killpg(process.pid, signal.SIGKILL)
+            elif process.returncode is None:
+                process.kill()
+        # What it has started may still hold its pipes, too; asyncio would wait for their end. And the transport's own
+        # `close` may take the exit status away from the one who waits for it.
+        for pipe in pipes:
+            if isinstance(pipe, asyncio.WriteTransport):
+                pipe.abort()
+            else:
+                pipe.close()
         await asyncio.shield(process.wait())
 
 
@@ -105,17 +110,10 @@ async def exited(process: asyncio.subprocess.Process) -> int:
     return process.returncode
 
 
-def _close_pipes(process: asyncio.subprocess.Process) -> None:
-    """Close our ends; the transport's own `close` may take the exit status away from the one who waits for it."""
+def _open_pipes(process: asyncio.subprocess.Process) -> list[asyncio.BaseTransport]:
     transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
-    for number in range(3):
-        pipe = transport.get_pipe_transport(number)
-        if pipe is None or pipe.is_closing():
-            continue
-        if isinstance(pipe, asyncio.WriteTransport):
-            pipe.abort()
-        else:
-            pipe.close()
+    pipes = (transport.get_pipe_transport(number) for number in range(3))
+    return [pipe for pipe in pipes if pipe is not None and not pipe.is_closing()]
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:
