@@ -199,3 +199,13 @@ def test_no_thread_makes_a_directory_that_stays_when_its_caller_is_cancelled() -
         if "to_thread(tempfile." in path.read_text(encoding="utf-8")
     ]
     assert faults == [], "use lib.threads.directories, or or_undone"
+
+
+def test_no_wait_drops_a_cancellation() -> None:
+    """In Python 3.11 `asyncio.wait_for` returns what came in the same turn of the loop as a cancellation."""
+    faults = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "bacalhau_jupyter").rglob("*.py")
+        if "asyncio.wait_for" in path.read_text(encoding="utf-8")
+    ]
+    assert faults == [], "use `async with asyncio.timeout`"

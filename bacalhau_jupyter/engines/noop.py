@@ -104,7 +104,8 @@ async def _pretend(params: NoopParams, request: RunRequest, cancelled: asyncio.E
             await asyncio.to_thread(writer.write, STDOUT, params.stdout.encode())
         if params.sleep > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(cancelled.wait(), params.sleep)
+                async with asyncio.timeout(params.sleep):
+                    await cancelled.wait()
     finally:
         if writer is not None:
             await asyncio.to_thread(writer.end)

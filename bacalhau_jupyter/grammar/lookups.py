@@ -75,7 +75,8 @@ class Lookups:
 
 
 async def _in_time(question: Question, api: AsyncAPI) -> Any:
-    return await asyncio.wait_for(question(api), _GIVE_UP_S)
+    async with asyncio.timeout(_GIVE_UP_S):
+        return await question(api)
 
 
 _lookups: WeakKeyDictionary[Session, Lookups] = WeakKeyDictionary()
