@@ -69,8 +69,12 @@ def test_a_killed_node_still_knows_whose_its_gpus_are(node_factory: NodeFactory,
         assert frees(client, LAST_TWO)
         waiting = client.submit(job_of(3))
         holder = client.job(holder.id)
-        words = client.job(waiting.id).explain().summary
-        assert words.startswith("waiting for 3 GPU, 2 is free; `holder` holds the rest"), words
+        words = "waiting for 3 GPU, 2 is free; `holder` holds the rest"
+        # It is looked at after its submission was answered.
+        queued = client.job(waiting.id)
+        assert wait_until(lambda: queued.explain().summary.startswith(words), timeout_s=SOON_S), (
+            queued.explain().summary
+        )
         fitting = client.submit(job_of(2))
         assert runs(fitting)
         assert frees(client, [])

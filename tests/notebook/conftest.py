@@ -60,7 +60,12 @@ class Kernel:
         self.manager.start_kernel(env={**env, "BACALHAU_DIR": str(repo.path)}, cwd=str(directory))
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        try:
+            self.client.wait_for_ready(timeout=60)
+        except BaseException:
+            self.client.stop_channels()
+            self.manager.shutdown_kernel(now=True)
+            raise
 
     def run(self, code: str, *, timeout_s: float = 90, on_output: Any = None, cell: str = "") -> Ran:
         """Run a cell; ``on_output(ran)`` is called after every output. ``cell`` is the id that a front end sends."""

@@ -258,6 +258,9 @@ class FarHost:
         pid_file = f"/run/sshd/{port}.pid"
         self.order(f"exec {program} -D -e {words} -oPidFile={pid_file} -f /etc/ssh/far.conf -p {port} 2>&4")
         self._wait_for_port(port)
+        # Written once it listens; `reset` ends what has one.
+        if not wait_until(Path(f"/proc/{self._init_pid}/root{pid_file}").exists, timeout_s=START_TIMEOUT_S):
+            raise ServiceUnavailableError(f"an ssh server has no PID file: {self._last_words('sshd.log')}")
         return port
 
     def reset(self) -> None:
