@@ -44,6 +44,8 @@ class _Lane:
         self.retry = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.last_sent = 0
+        self.ready_at = 0.0
+        """When the first message may go, by the clock of the event loop."""
         self.rounds: Rounds[OutboxItem] = Rounds(lambda item: item.message)
 
 
@@ -114,9 +116,17 @@ class Dispatcher:
             lane.arrived.set()
             self._last_seq = max(self._last_seq, item.seq)
 
-    def connect(self, node_id: str) -> int:
-        """Start (or hurry) sending to a node; returns the sequence number after which messages will come."""
+    def connect(self, node_id: str, settle_s: float = 0.0) -> int:
+        """Start (or hurry) sending to a node; returns the sequence number after which messages will come.
+
+        Parameters
+        ----------
+        settle_s
+            Seconds that it needs for itself before the first message.
+        """
         lane = self._lanes.setdefault(node_id, _Lane())
+        if settle_s:
+            lane.ready_at = asyncio.get_running_loop().time() + settle_s
         lane.retry.set()
         if lane.task is None or lane.task.done():
             lane.task = asyncio.create_task(
@@ -148,6 +158,8 @@ class Dispatcher:
             while not lane.items:
                 lane.arrived.clear()
                 await lane.arrived.wait()
+            if (early_s := lane.ready_at - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(early_s)
             lane.retry.clear()
             together = lane.rounds.next(lane.items)
             failures = await sent(together, partial(self._send_one, node_id))

@@ -29,6 +29,7 @@ from bacalhau_jupyter.transport.base import (
     Way,
 )
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
+from tests.services.waiting import lasts
 
 
 class LossyCarrier:
@@ -88,6 +89,34 @@ async def test_messages_go_in_order_and_again_until_they_are_acknowledged(tmp_pa
     assert await store.read(outbox.pending) == []
     # Numbers rise over restarts although the outbox is empty.
     assert [item.seq for item in await store.transact(put)] == [3, 4]
+    await database.close()
+
+
+async def test_a_node_that_settles_gets_its_messages_after_that(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "d", MIGRATIONS)
+    store = Store(database, SystemClock(), lambda changes: None)
+    await store.transact(
+        lambda t: outbox.append(t.connection, "n", "e-1", CancelExecution(execution_id="e-1"), 1)
+    )
+    carrier = LossyCarrier()
+    dispatcher = Dispatcher(store, carrier, "o")
+    await dispatcher.start()
+    began = asyncio.get_running_loop().time()
+    assert dispatcher.connect("n", 0.2) == 0
+    await carrier.until(1)
+    assert asyncio.get_running_loop().time() - began >= 0.2
+    # Also where it was connected all the time, for all that is known.
+    dispatcher.connect("n", 600)
+    dispatcher.add(
+        [
+            await store.transact(
+                lambda t: outbox.append(t.connection, "n", "e-2", CancelExecution(execution_id="e-2"), 1)
+            )
+        ]
+    )
+    await lasts(0.1)
+    assert carrier.arrived == [1]
+    await dispatcher.stop()
     await database.close()
 
 

@@ -31,12 +31,17 @@ from bacalhau_jupyter.orchestrator.membership.keeping import Members
 from bacalhau_jupyter.orchestrator.membership.members import Member, disconnected, joined, same_node
 from bacalhau_jupyter.orchestrator.peers.absence import store_notes
 from bacalhau_jupyter.orchestrator.peers.admission import Admission
+from bacalhau_jupyter.orchestrator.peers.described import is_ours, started_ns
 from bacalhau_jupyter.orchestrator.peers.notices import clock_sentence
 from bacalhau_jupyter.orchestrator.store import nodes as rows
 from bacalhau_jupyter.orchestrator.uploads import Uploads
 from bacalhau_jupyter.transport.base import Way
 
 _log = logging.getLogger(__name__)
+
+SETTLE_S = 2.0
+"""An official node that was started again takes up the services that it ran before. One that is cancelled before it has
+done so runs on, and nothing ends it any more (v1.9.3)."""
 
 
 class Nodes:
@@ -129,6 +134,7 @@ class Nodes:
         member = self._register.members.get(node_id)
         if member is not None and member.state.membership is Membership.REJECTED:
             return HandshakeResponse(accepted=False, reason="node has been rejected")
+        started_before_ns = member.instance.started_ns if member is not None else 0
         refusal = self._admission.refusal(node_id, request, member, len(self._register.members))
         if refusal:
             return HandshakeResponse(accepted=False, reason=refusal)
@@ -140,7 +146,9 @@ class Nodes:
         before = member.state.connection_state if member is not None else ConnectionState()
         if member is not None:
             membership = member.state.membership
-        start = self._dispatcher.connect(node_id)
+        is_restarted = 0 != started_before_ns != started_ns(request.start_time)
+        settle_s = SETTLE_S if is_restarted and not is_ours(request.node_info) else 0.0
+        start = self._dispatcher.connect(node_id, settle_s)
         now = self._members.clock.now_ns()
         member = self._register.members[node_id] = Member(
             joined(request.node_info, membership, before, now, start),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.jobs.job import Job, JobStateType
@@ -20,6 +21,8 @@ from bacalhau_jupyter.models.wire.messages import (
     UpdateNodeInfoResponse,
 )
 from bacalhau_jupyter.orchestrator.base import NodeQuery
+from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
+from bacalhau_jupyter.orchestrator.membership.nodes import SETTLE_S
 from bacalhau_jupyter.orchestrator.peers import pace
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.transport.base import Way
@@ -76,6 +79,29 @@ async def test_an_official_node_gets_the_old_name_of_the_host_network_and_ours_t
         await ended(service, (await service.submit(job)).job_id)
         (offer,) = peer.offered.values()
         assert offer.job is not None and offer.job.task.network.type.value == name
+
+
+@pytest.mark.parametrize(("version", "settle_s"), [("", SETTLE_S), ("1.0", 0.0)])
+async def test_an_official_node_that_was_started_again_gets_a_moment_for_what_it_ran(
+    version: str, settle_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled_for = list[float]()
+    connect = Dispatcher.connect
+
+    def connected(self: Dispatcher, node_id: str, settle_s: float = 0.0) -> int:
+        settled_for.append(settle_s)
+        return connect(self, node_id)
+
+    monkeypatch.setattr(Dispatcher, "connect", connected)
+    transport = network("n-1")
+    async with orchestrator(transport=transport):
+        peer = Peer(transport)
+        await peer.join()
+        info = replace(node_info("n-1"), jupyter_version=version)
+        for started_ns in (NOON, NOON, NOON + SECOND):
+            assert (await shake(peer, info, started_ns)).accepted
+    # Its first start, and coming back without one, are no restart.
+    assert settled_for == [0.0, 0.0, 0.0, settle_s]
 
 
 async def test_a_spec_that_no_link_carries_is_refused_at_submit_with_its_bytes_and_the_way_out() -> None:
