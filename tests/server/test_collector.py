@@ -15,7 +15,7 @@ from bacalhau_jupyter.server.jobs.collector import Awaited, NotebookCollector
 
 
 class SlowContents(AsyncLargeFileManager):
-    """Takes its turn before it writes: whoever looks for a file meanwhile finds none."""
+    """Lets other tasks run before it writes: they look for the file and find none."""
 
     async def save(self, model: dict[str, Any], path: str = "") -> dict[str, Any]:
         for _ in range(10):

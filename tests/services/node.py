@@ -103,7 +103,7 @@ class ServedNode:
 
 
 def end_node_of(repo: Repo) -> None:
-    """End the node of a repo directory, whoever has started it; harmless where there is none.
+    """End the node of a repo directory, also one that another process started; harmless where there is none.
 
     Raises
     ------

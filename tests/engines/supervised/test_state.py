@@ -19,7 +19,7 @@ def test_it_is_made_although_somebody_looks_whether_it_is_alive(
     lock, looking = fcntl.flock, list[int]()
 
     def flock(descriptor: int, how: int) -> None:
-        # Just before it is locked; whoever looks holds it for an instant.
+        # Just before it is locked, another process looks, and holds it for an instant.
         if how & fcntl.LOCK_EX:
             with contextlib.suppress(FileNotFoundError):
                 looking.append(os.open(state.path / "lock", os.O_RDWR))

@@ -1,4 +1,4 @@
-"""The clients of a kernel: one for each cluster, whoever asks."""
+"""The clients of a kernel: one for each cluster, in whatever thread it is wanted."""
 
 from __future__ import annotations
 
