@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pathlib
 import signal
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from bacalhau_jupyter.lib.programs.calls import MOST_BYTES, call, end, exited
 from bacalhau_jupyter.lib.programs.processor_time import processor_limit, processor_seconds
+from tests.services.common import process_start
 from tests.services.waiting import lasts, until
 
 PATH = {"PATH": os.defpath}
@@ -60,7 +60,7 @@ async def test_a_program_has_ended_although_what_it_has_started_holds_its_pipe()
         process.stdin.write(b"\n")
         assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [7, 7]
         assert await exited(process) == 7
-        assert is_running(child)
+        assert process_start(child) is not None
         await end(process, 600)
     finally:
         os.kill(child, signal.SIGKILL)
@@ -82,15 +82,7 @@ async def test_a_group_ends_with_its_leader() -> None:
     assert process.stdout is not None
     child = int(await process.stdout.readline())
     await end(process, is_group=True)
-    await until(lambda: not is_running(child))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        with pathlib.Path(f"/proc/{pid}/stat").open(encoding="ascii") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    await until(lambda: process_start(child) is None)
 
 
 async def test_a_program_that_does_not_end_when_asked_is_gone_where_its_end_is_cancelled() -> None:
@@ -119,11 +111,11 @@ async def test_what_a_program_left_behind_ends_with_the_question(tmp_path: Path)
     asking = asyncio.create_task(call(["sh", "-c", f"sleep 600 & echo $$ $! > {left}"], PATH, timeout_s=600))
     await until(lambda: left.exists() and left.read_text().endswith("\n"))
     leader, child = map(int, left.read_text().split())
-    await until(lambda: not is_running(leader))
+    await until(lambda: process_start(leader) is None)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await until(lambda: not is_running(child))
+    await until(lambda: process_start(child) is None)
 
 
 class Processor:

@@ -23,6 +23,7 @@ from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.nearby import is_near
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.threads.directories import new_directory
+from bacalhau_jupyter.lib.threads.files import opened
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
@@ -178,7 +179,7 @@ class Sender:
         self, api: AsyncAPI, path: Path, name: str, sha256: str, progress: Progress
     ) -> UploadState:
         """Send a file; what breaks off goes on where the node's bytes end."""
-        file = await asyncio.to_thread(path.open, "rb", 0)
+        file = await opened(path)
         try:
             size = os.fstat(file.fileno()).st_size
             sha256 = sha256 or await run_interruptible(partial(_hash, file.fileno()))
